@@ -1,0 +1,17 @@
+"""Personal genomes as a chunked, labelled store of haplotype windows."""
+
+from seqstore.codec import CorruptChunkError
+from seqstore.errors import InputError
+from seqstore.reader import HaplotypeReader
+from seqstore.splits import open_split, write_split
+from seqstore.store import open_store, open_variants
+
+__all__ = [
+    "CorruptChunkError",
+    "HaplotypeReader",
+    "InputError",
+    "open_split",
+    "open_store",
+    "open_variants",
+    "write_split",
+]

@@ -1,0 +1,107 @@
+"""Command lines made of typed functions: one line and exit code 2 for a user's mistake.
+
+A command is a plain function. Its positional parameters are positional on the command line, its
+keyword-only parameters are options, and its docstring is the help. A function whose only parameter
+is a dataclass takes every field as an option, spelled as in the YAML file that ``--config`` names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, cast, get_type_hints
+
+import docstring_parser
+import jsonargparse
+
+from seqstore.errors import InputError
+
+Command = Callable[..., None]
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """An argument parser whose errors are an InputError of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the parser's message as an InputError."""
+        raise InputError(_one_line(message)) from ex
+
+
+def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | None = None) -> NoReturn:
+    """Run a command line and exit: 0 done, 2 a user's mistake, 130 interrupted.
+
+    ``commands`` is one function, or several by subcommand name; ``argv`` defaults to the process's.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for package in ("seqstore", "trainer", "analysis"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    try:
+        if isinstance(commands, Mapping):
+            parser = Parser(prog=prog)
+            subcommands = parser.add_subcommands(required=True)
+            for name, command in commands.items():
+                subcommands.add_subcommand(name, parser_of(command), help=_summary(command))
+            chosen = parser.parse_args(argv)
+            _call(commands[chosen.subcommand], chosen[chosen.subcommand])
+        else:
+            _call(commands, parser_of(commands, prog=prog).parse_args(argv))
+    except InputError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def parser_of(command: Command, prog: str | None = None) -> Parser:
+    """The parser of one command, from its signature and docstring."""
+    parser = Parser(prog=prog, description=_summary(command))
+    config = _config_of(command)
+    if config is not None:
+        parser.add_argument("--config", action="config", help="YAML file with any of the keys below")
+        parser.add_class_arguments(config)
+        return parser
+    hints = get_type_hints(command)
+    texts = {p.arg_name: p.description for p in docstring_parser.parse(command.__doc__ or "").params}
+    for name, parameter in inspect.signature(command).parameters.items():
+        required = parameter.default is parameter.empty
+        options: dict[str, Any] = {"help": texts.get(name)}
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            parser.add_argument(name, type=hints[name], **options)
+            continue
+        if hints[name] is bool:
+            options |= {"action": "store_true"}
+        elif hints[name] == list[str]:  # "--predictions a=x b=y", once or several times
+            options |= {"type": str, "nargs": "+", "action": "extend", "required": required}
+        else:
+            options |= {"type": hints[name], "required": required}
+            options |= {} if required else {"default": parameter.default}
+        parser.add_argument("--" + name.replace("_", "-"), **options)
+    return parser
+
+
+def _config_of(command: Command) -> type[Any] | None:
+    """The dataclass that is a command's only parameter, if it is one."""
+    types = [hint for name, hint in get_type_hints(command).items() if name != "return"]
+    return cast("type[Any]", types[0]) if len(types) == 1 and dataclasses.is_dataclass(types[0]) else None
+
+
+def _call(command: Command, arguments: jsonargparse.Namespace) -> None:
+    values = {key: value for key, value in arguments.as_dict().items() if key != "config"}
+    config = _config_of(command)
+    if config is None:
+        command(**values)
+    else:
+        command(config(**values))
+
+
+def _summary(command: Command) -> str:
+    return (command.__doc__ or "").strip().split("\n")[0]
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

@@ -1,0 +1,72 @@
+"""The configuration of a build: every key of the YAML file that ``seqstore build --config`` reads."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+
+from seqstore.errors import InputError
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What to build a store from, and how. Relative paths are taken from the working directory.
+
+    Args:
+        genotypes: indexed .vcf.gz or .bcf; a path, a glob, or a list of them (one contig in one file)
+        reference: FASTA, plain or bgzipped
+        genes: table with columns gene, contig, tss (1-based), strand; or GTF/GFF3
+        expression: table genes x individuals, first column the gene; or a mapping assay: table
+        store: where the store is written
+        samples: table with a column individual or sample; its other columns (population, ...) are kept
+        length: bases of a window, even; the TSS base is at index length / 2
+        variants: which alleles are put into sequences; snps leaves out everything else and counts it
+        missing: a missing allele is the reference base, N, or an error
+        unphased: a heterozygous call without phase is an error, or read as if it were phased
+        filter: records whose FILTER is none of these are left out ("." is an empty FILTER)
+        build: genome build of all inputs (GRCh38, hg19, ...); a gene table that names another is refused
+        reference_margin: bases of reference stored on each side of a window
+        min_covered: share of a window that must lie within the genotyped span; 0 warns below 1 only
+        require_all: refuse individuals or genes that stand in one input only, instead of dropping them
+        workers: processes to build with; 0 = one a core
+    """
+
+    genotypes: str | list[str]
+    reference: str
+    genes: str
+    expression: str | dict[str, str]
+    store: str
+    samples: str | None = None
+    length: int = 49_152
+    variants: Literal["snps"] = "snps"
+    missing: Literal["reference", "n", "error"] = "reference"
+    unphased: Literal["error", "as_phased"] = "error"
+    filter: list[str] = field(default_factory=lambda: ["PASS", "."])
+    build: str | None = None
+    reference_margin: int = 1024
+    min_covered: float = 0.0
+    require_all: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.length < 2 or self.length % 2:
+            raise InputError(f"length: {self.length} is not a positive even number of bases")
+        if self.reference_margin < 0 or self.reference_margin % 2:
+            raise InputError(f"reference_margin: {self.reference_margin} is not an even number of bases >= 0")
+        if not 0 <= self.min_covered <= 1:
+            raise InputError(f"min_covered: {self.min_covered} is not a share between 0 and 1")
+        if self.workers < 0:
+            raise InputError(f"workers: {self.workers} is negative; 0 means one a core")
+        if not self.assays:
+            raise InputError("expression: names no table")
+
+    @property
+    def assays(self) -> dict[str, str]:
+        """Expression tables by assay; a single table without a name is the assay "expression"."""
+        return {"expression": self.expression} if isinstance(self.expression, str) else dict(self.expression)
+
+    @property
+    def n_workers(self) -> int:
+        """Number of processes."""
+        return self.workers or len(os.sched_getaffinity(0))

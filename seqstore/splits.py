@@ -1,0 +1,81 @@
+"""Splits of a store: who trains, validates and tests which gene. Many stand side by side."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+
+from seqstore.errors import InputError
+from seqstore.store import check_store, open_group_of, open_store
+
+UNUSED, TRAIN, VALIDATION, TEST = range(4)
+GENE_CLASSES = ("random_split", "population_split", "unseen", "unused")
+
+
+def open_split(path: str | Path, name: str) -> xr.Dataset:
+    """Open a split: ``split`` (gene, individual) int8, 0 unused, 1 train, 2 validation, 3 test; ``gene_class`` (gene).
+
+    Raises:
+        InputError: the store has no split of that name.
+    """
+    names = split_names(path)
+    if name not in names:
+        known = f"it has: {', '.join(names)}" if names else "make one with: python -m analysis split"
+        raise InputError(f"{path}: has no split {name!r}; {known}")
+    return open_group_of(path, f"splits/{name}")
+
+
+def split_names(path: str | Path) -> list[str]:
+    """The names of a store's splits, sorted."""
+    check_store(path)
+    group: Any = zarr.open_group(path, mode="r")["splits"]
+    return sorted(name for name, _ in group.groups() if not name.endswith(".partial"))
+
+
+def write_split(
+    path: str | Path,
+    name: str,
+    *,
+    split: npt.ArrayLike,
+    gene_class: Sequence[str],
+    attrs: Mapping[str, Any] | None = None,
+) -> None:
+    """Add a split to a finished store; ``attrs`` say by which rule and seed it was made.
+
+    Raises:
+        InputError: the name is taken or cannot be a folder's, or a value or shape is not a split's.
+    """
+    if name in split_names(path):
+        raise InputError(f"{path}: has a split {name!r} already; choose another name")
+    if not name or name != Path(name).name or name.startswith(".") or name.endswith(".partial"):
+        raise InputError(f"--name {name!r}: a split's name is a plain folder name")
+    store = open_store(path)
+    values = np.asarray(split, dtype=np.int8)
+    if (
+        values.shape != (store.sizes["gene"], store.sizes["individual"])
+        or not np.isin(values, range(4)).all()
+    ):
+        raise InputError(f"split {name!r}: needs a value 0 to 3 for every gene and individual of {path}")
+    unknown = set(gene_class) - set(GENE_CLASSES)
+    if unknown or len(gene_class) != len(values):
+        raise InputError(f"split {name!r}: gene classes are {', '.join(GENE_CLASSES)}; got {sorted(unknown)}")
+    flags = {"flag_values": list(range(4)), "flag_meanings": "unused train validation test"}
+    dataset = xr.Dataset(
+        {
+            "split": (("gene", "individual"), values, flags),
+            "gene_class": ("gene", np.array(gene_class, dtype=object)),
+        },
+        attrs=dict(attrs or {}),
+    )
+    folder = Path(path) / "splits"
+    aside = folder / f"{name}.partial"
+    shutil.rmtree(aside, ignore_errors=True)
+    dataset.to_zarr(path, group=f"splits/{name}.partial", mode="a", zarr_format=3, consolidated=False)
+    aside.rename(folder / name)
