@@ -60,7 +60,7 @@ def _check_output(path: Path, config: BuildConfig) -> bool:
     """Whether an unfinished build of the same config and inputs stands at ``path``."""
     if not path.exists():
         return False
-    attributes = attributes_of(path)
+    attributes = attributes_of(path) or {}
     if attributes.get("status") != "building":
         what = (
             "a finished store" if attributes.get("status") == "complete" else "something that is not a store"

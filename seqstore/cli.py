@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import json as json_text
 from typing import NoReturn
 
 from seqstore.commands import run
 from seqstore.config import BuildConfig
+from seqstore.simulate import simulate
 
 
 def build(config: BuildConfig) -> None:
@@ -27,7 +28,7 @@ def info(store: str, *, json: bool = False) -> None:
 
     described = describe_store(store)
     if json:
-        print(_as_json(described))
+        print(json_text.dumps(described, indent=2))
         return
     for key, value in described.items():
         if isinstance(value, dict):
@@ -36,14 +37,8 @@ def info(store: str, *, json: bool = False) -> None:
             print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
 
 
-def _as_json(value: object) -> str:
-    return json.dumps(value, indent=2)
-
-
 def main() -> NoReturn:
     """Run the command line."""
-    from seqstore.simulate import simulate
-
     run("seqstore", {"build": build, "info": info, "simulate": simulate})
 
 

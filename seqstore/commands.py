@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -22,12 +23,16 @@ from seqstore.errors import InputError
 Command = Callable[..., None]
 
 
+class UsageError(InputError):
+    """A command line or a config file that the parser refuses."""
+
+
 class Parser(jsonargparse.ArgumentParser):
     """An argument parser whose errors are an InputError of one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the parser's message as an InputError."""
-        raise InputError(_one_line(message)) from ex
+        """Raise the parser's message as a UsageError."""
+        raise UsageError(_one_line(message)) from ex
 
 
 def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | None = None) -> NoReturn:
@@ -49,7 +54,7 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
         else:
             _call(commands, parser_of(commands, prog=prog).parse_args(argv))
     except InputError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        print(f"error: {_one_line(str(error))}{_config_hint(argv, error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -101,6 +106,13 @@ def _call(command: Command, arguments: jsonargparse.Namespace) -> None:
 
 def _summary(command: Command) -> str:
     return (command.__doc__ or "").strip().split("\n")[0]
+
+
+def _config_hint(argv: list[str] | None, error: InputError) -> str:
+    """The config file, for an error of the parser, which knows keys but not where they stand."""
+    arguments = sys.argv[1:] if argv is None else argv
+    paths = [after for before, after in itertools.pairwise(arguments) if before == "--config"]
+    return f" (config: {', '.join(paths)})" if isinstance(error, UsageError) and paths else ""
 
 
 def _one_line(message: str) -> str:

@@ -14,7 +14,9 @@ from seqstore.errors import InputError
 from seqstore.tables import first_column_of, read_table, refuse_repeats
 
 _GTF_ENDINGS = (".gtf", ".gtf.gz", ".gff", ".gff.gz", ".gff3", ".gff3.gz")
-_COLUMNS = {
+#: The columns that every table of genes has.
+GENE_COLUMNS = ("gene", "gene_name", "contig", "tss", "strand")
+_SPELLINGS = {
     "gene": ("gene", "gene_id", "ensembl"),
     "contig": ("contig", "chrom", "chr", "chromosome"),
     "tss": ("tss",),
@@ -58,7 +60,7 @@ def strip_version(label: str) -> str:
 def _read_gene_table(path: Path) -> pd.DataFrame:
     table = read_table(path, "gene table")
     names = {}
-    for column, spellings in _COLUMNS.items():
+    for column, spellings in _SPELLINGS.items():
         found = first_column_of(table, spellings)
         if found is None:
             raise InputError(f"{path}: no column {column!r} (columns: {', '.join(table.columns)})")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +15,11 @@ import numpy.typing as npt
 import pysam
 
 from seqstore.errors import InputError
+from seqstore.handles import handle_of
 
 MISSING = -1
 #: The second allele of a haploid call, as cyvcf2 gives it.
 ABSENT = -2
-
-_open_files: dict[tuple[int, int, str], Any] = {}
 
 
 @dataclass(frozen=True)
@@ -162,11 +159,7 @@ def _query(path: str, region: str) -> Iterator[Any]:
 
 
 def _handle(path: str) -> Any:
-    # A handle that crosses a fork or a thread yields wrong records without an error: one for each.
-    key = (os.getpid(), threading.get_ident(), path)
-    if key not in _open_files:
-        try:
-            _open_files[key] = cyvcf2.VCF(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read as VCF or BCF ({error})") from error
-    return _open_files[key]
+    try:
+        return handle_of(path, cyvcf2.VCF)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as VCF or BCF ({error})") from error

@@ -82,11 +82,11 @@ class WindowEncoder:
     def encode(self, genotype: npt.NDArray[np.int8]) -> HaplotypeBlock:
         """Windows of a block of individuals; ``genotype`` (variant, individual, 2) allele index, -1 missing."""
         n_variants, n_individuals, ploidy = genotype.shape
-        haplotypes = np.ascontiguousarray(genotype.reshape(n_variants, -1).T)
+        haplotypes = np.ascontiguousarray(genotype.reshape(n_variants, n_individuals * ploidy).T)
         # Most haplotypes are shared: encode each distinct row of alleles once.
         row_of: dict[bytes, int] = {}
         inverse = np.array([row_of.setdefault(row.tobytes(), len(row_of)) for row in haplotypes])
-        distinct = np.frombuffer(b"".join(row_of), dtype=np.int8).reshape(len(row_of), n_variants)
+        distinct = haplotypes[np.unique(inverse, return_index=True)[1]]
         windows = np.empty((len(row_of), len(self.reference) // 2), dtype=np.uint8)
         counts = np.zeros((len(row_of), 3), dtype=np.int32)
         _apply_snps(

@@ -6,19 +6,21 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 import zarr
 
 from seqstore.codec import WindowCodec
 from seqstore.errors import InputError
-from seqstore.plan import Plan
 from seqstore.tables import as_coordinate
+
+if TYPE_CHECKING:
+    from seqstore.plan import Plan
 
 FORMAT_NAME = "seqstore"
 FORMAT_VERSION = 1
@@ -26,13 +28,28 @@ FORMAT_VERSION = 1
 INDIVIDUALS_IN_CHUNK = 512
 VARIANTS_IN_CHUNK = 1024
 
-_INTERNAL_COLUMNS = ("gene_variant_start", "gene_variant_stop", "covered")
+#: Columns of a plan's genes that are stored as data variables, not as coordinates.
+_VARIABLES_OF_GENE = ("gene_variant_start", "gene_variant_stop", "covered")
 _PER_HAPLOTYPE = {
     "haplotype_id": "which distinct window of its gene this is, in first-seen order; -1 = no such haplotype",
     "variants_applied": "records of the window whose allele was put into the sequence",
     "variants_skipped": "records of the window that the overlap rule or their kind of allele left out",
     "genotypes_missing": "records of the window without a call",
 }
+#: Names that a column of the gene or sample table cannot have besides its known ones.
+RESERVED = (
+    *("assay", "gene", "individual", "haplotype", "byte", "reference_byte", "variant", "allele"),
+    *(
+        "haplotype_sequence",
+        *_PER_HAPLOTYPE,
+        "reference_sequence",
+        "expression",
+        "built",
+        "variants",
+        "splits",
+    ),
+    *("window_start", "reference_contig", "genotype_contig", *_VARIABLES_OF_GENE),
+)
 
 
 def create_store(path: str | Path, plan: Plan) -> None:
@@ -73,10 +90,10 @@ def identity_of_build(plan_config: Any, inputs: list[dict[str, Any]]) -> dict[st
     return {"config": config, "inputs": inputs}
 
 
-def attributes_of(path: str | Path) -> dict[str, Any]:
-    """The root attributes of a store, finished or not; none where there is no Zarr group."""
+def attributes_of(path: str | Path) -> dict[str, Any] | None:
+    """The root attributes of a store, finished or not; None where there is no Zarr group."""
     if not (Path(path) / "zarr.json").is_file():
-        return {}
+        return None
     return dict(zarr.open_group(path, mode="r").attrs)
 
 
@@ -111,40 +128,34 @@ def _attributes(plan: Plan) -> dict[str, Any]:
 
 
 def _root_coordinates(plan: Plan) -> dict[str, tuple[str, np.ndarray]]:
-    genes = plan.genes.drop(columns=[*_INTERNAL_COLUMNS])
-    coordinates: dict[str, tuple[str, np.ndarray]] = {
-        "assay": ("assay", np.array(list(plan.config.assays), dtype=object))
+    genes = plan.genes.drop(columns=list(_VARIABLES_OF_GENE))
+    labels = plan.individuals.index.to_series()
+    return {
+        "assay": ("assay", np.array(list(plan.config.assays), dtype=object)),
+        **{coordinate_name(str(column)): ("gene", as_coordinate(genes[column])) for column in genes},
+        "individual": ("individual", as_coordinate(labels)),
+        **{
+            coordinate_name(str(column)): ("individual", as_coordinate(plan.individuals[column]))
+            for column in plan.individuals
+        },
     }
-    for column in genes:
-        coordinates[_checked(str(column), coordinates, plan.config.genes)] = (
-            "gene",
-            as_coordinate(genes[column]),
-        )
-    labels = pd.Series(plan.individuals.index)
-    coordinates["individual"] = ("individual", as_coordinate(labels))
-    for column in plan.individuals:
-        name = _checked(str(column), coordinates, str(plan.config.samples))
-        coordinates[name] = ("individual", as_coordinate(plan.individuals[column]))
-    return coordinates
 
 
-def _checked(column: str, taken: dict[str, Any], path: str) -> str:
-    """A column's name as a coordinate's; refuses one that the store uses already."""
-    name = column.replace(" ", "_").replace("/", "_")
-    reserved = {
-        "haplotype_sequence",
-        "reference_sequence",
-        "expression",
-        "covered",
-        "built",
-        "variants",
-        "splits",
-    }
-    if name in taken or name in reserved | set(_PER_HAPLOTYPE) | {"individual", "haplotype", "byte"}:
-        raise InputError(
-            f"{path}: the column {column!r} has a name that the store uses for something else; rename it"
-        )
-    return name
+def coordinate_name(column: str) -> str:
+    """A table's column as the name of a coordinate: Zarr and the ``coordinates`` attribute split at these."""
+    return column.replace(" ", "_").replace("/", "_")
+
+
+def refuse_reserved(columns: Iterable[str], path: str | Path, taken: Iterable[str] = ()) -> None:
+    """Raise an InputError if a table's further column would hide an array or a coordinate of the store."""
+    names = set(RESERVED) | set(taken)
+    for column in columns:
+        name = coordinate_name(column)
+        if name in names:
+            raise InputError(
+                f"{path}: the column {column!r} has a name that the store uses for something else; rename it"
+            )
+        names.add(name)
 
 
 def _names(coordinates: dict[str, tuple[str, np.ndarray]]) -> str:

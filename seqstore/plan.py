@@ -22,10 +22,11 @@ from seqstore.config import BuildConfig
 from seqstore.contigs import reconcile
 from seqstore.errors import InputError
 from seqstore.expression import match_genes, read_expression
-from seqstore.genes import read_genes
+from seqstore.genes import GENE_COLUMNS, read_genes
 from seqstore.genotypes import ABSENT, MISSING, GenotypeFiles, Record, open_genotypes
 from seqstore.haplotypes import is_snp
 from seqstore.individuals import read_individuals
+from seqstore.layout import refuse_reserved
 from seqstore.nucleotides import decode, encode
 from seqstore.reference import Reference
 
@@ -80,13 +81,14 @@ def make_plan(config: BuildConfig, run: Run) -> Plan:
     genotypes = open_genotypes(config.genotypes)
     reference = Reference(config.reference)
     genes = read_genes(config.genes, config.build)
+    refuse_reserved(genes.columns.drop(list(GENE_COLUMNS)), config.genes, taken=GENE_COLUMNS)
     tables = {assay: read_expression(path) for assay, path in config.assays.items()}
     reconciled: dict[str, int] = {
         "genes_in_table": len(genes),
         "individuals_genotyped": len(genotypes.individuals),
     }
     genes = _place_genes(genes, config, reference, genotypes, reconciled)
-    individuals, columns = _choose_individuals(config, genotypes, tables, reconciled)
+    individuals, columns = _choose_individuals(config, genotypes, genes.columns, tables, reconciled)
     expression = _align_expression(config, genes, individuals, tables, reconciled)
     for what, count in reconciled.items():
         logger.info("%s: %d", what.replace("_", " "), count)
@@ -168,12 +170,14 @@ def _place_genes(
 def _choose_individuals(
     config: BuildConfig,
     genotypes: GenotypeFiles,
+    gene_columns: Iterable[str],
     tables: dict[str, pd.DataFrame],
     reconciled: dict[str, int],
 ) -> tuple[pd.DataFrame, npt.NDArray[np.int64]]:
     """The genotyped individuals, those of the sample table if one is given; in the genotypes' order."""
     labels = list(genotypes.individuals)
     described = read_individuals(config.samples) if config.samples else pd.DataFrame(index=pd.Index(labels))
+    refuse_reserved(described.columns, str(config.samples), taken=gene_columns)
     columns = np.flatnonzero(np.isin(labels, described.index))
     if not len(columns):
         raise InputError(

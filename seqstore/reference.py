@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import numpy as np
 import pyfaidx
 
 from seqstore.errors import InputError
+from seqstore.handles import handle_of
 from seqstore.nucleotides import NOT_A_BASE, Codes, encode
-
-_open_files: dict[tuple[int, int, str], Any] = {}
 
 
 class Reference:
@@ -41,16 +39,12 @@ class Reference:
         return codes
 
     def _fasta(self) -> Any:
-        # Seeking is not safe across threads and forks: one handle for each.
-        key = (os.getpid(), threading.get_ident(), self.path)
-        if key not in _open_files:
-            try:
-                _open_files[key] = pyfaidx.Fasta(self.path, as_raw=True)
-            except (
-                OSError,
-                ValueError,
-                pyfaidx.FastaIndexingError,
-                pyfaidx.UnsupportedCompressionFormat,
-            ) as error:
-                raise InputError(f"{self.path}: cannot be read as an indexed FASTA ({error})") from error
-        return _open_files[key]
+        try:
+            return handle_of(self.path, partial(pyfaidx.Fasta, as_raw=True))
+        except (
+            OSError,
+            ValueError,
+            pyfaidx.FastaIndexingError,
+            pyfaidx.UnsupportedCompressionFormat,
+        ) as error:
+            raise InputError(f"{self.path}: cannot be read as an indexed FASTA ({error})") from error

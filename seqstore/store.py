@@ -90,7 +90,7 @@ def describe_store(path: str | Path) -> dict[str, Any]:
 
 def _format_checked(path: str | Path) -> dict[str, Any]:
     attributes = attributes_of(path)
-    if not attributes:
+    if attributes is None:
         raise InputError(f"{path}: no store here; make one with: seqstore build")
     if attributes.get("format") != FORMAT_NAME:
         raise InputError(f"{path}: a Zarr group, but not a seqstore store")

@@ -19,6 +19,7 @@ def read_table(path: str | Path, what: str) -> pd.DataFrame:
     path = Path(path)
     separator = "," if path.name.removesuffix(".gz").endswith(".csv") else "\t"
     try:
+        header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str).iloc[0]
         table = pd.read_csv(path, sep=separator, low_memory=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such {what}") from None
@@ -28,6 +29,7 @@ def read_table(path: str | Path, what: str) -> pd.DataFrame:
         raise InputError(
             f"{path}: a {what} needs several columns, separated by tabs (or commas in .csv files)"
         )
+    refuse_repeats(header, path, "column")  # which pandas would rename
     table.columns = [str(column).strip() for column in table.columns]
     return table
 

@@ -68,7 +68,9 @@ def random_snps(
             alts = rng.permutation([base for base in "ACGT" if base != ref])[: rng.choice([1, 1, 1, 2, 3])]
             allele = rng.integers(0, len(alts) + 1, (n_people, 2)) * (rng.random((n_people, 2)) < 0.5)
             text = np.where(rng.random(allele.shape) < missing, ".", allele.astype(str))
-            calls.append((contig, int(position), ref, ",".join(alts), "PASS", ["|".join(pair) for pair in text]))
+            calls.append(
+                (contig, int(position), ref, ",".join(alts), "PASS", ["|".join(pair) for pair in text])
+            )
     return calls
 
 

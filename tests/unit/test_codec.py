@@ -114,8 +114,14 @@ def test_damage_raises_a_named_error_and_never_wrong_bytes() -> None:
     assert n_caught == 300
     for length in (0, 3, 19, 40, len(encoded) // 2):
         with pytest.raises(CorruptChunkError):
-            decoder = ChunkDecoder(encoded[:length])
-            decoder.decode_into(19, encoded[decoder.n_head + decoder.ends[19] : length], out)
+            last_row_of(encoded[:length])
+
+
+def last_row_of(encoded: bytes) -> np.ndarray:
+    decoder = ChunkDecoder(encoded)
+    out = np.empty(decoder.row_bytes, dtype=np.uint8)
+    decoder.decode_into(decoder.n_rows - 1, encoded[decoder.n_head + decoder.ends[-2] :], out)
+    return out
 
 
 def test_the_codec_refuses_other_arrays(tmp_path: Path) -> None:

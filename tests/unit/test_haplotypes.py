@@ -23,7 +23,9 @@ def haplotypes(
     encoder = WindowEncoder(encode(reference), np.array(offsets), snp_codes(alleles), **options)
     block = encoder.encode(np.array(genotype, dtype=np.int8).transpose(0, 1, 2))
     windows = [decode(unpack(w)) for w in block.windows.reshape(-1, len(reference) // 2)]
-    counts = [getattr(block, name).ravel().tolist() for name in ("haplotype_id", "applied", "skipped", "missing")]
+    counts = [
+        getattr(block, name).ravel().tolist() for name in ("haplotype_id", "applied", "skipped", "missing")
+    ]
     return windows, counts, encoder
 
 
@@ -91,7 +93,9 @@ def test_windows_equal_bcftools_consensus_on_the_whole_contig(
     store = seqstore.open_store(config.store)
     for person in range(0, len(cohort.people), 2):
         for haplotype in (1, 2):
-            consensus = run_consensus(bcftools, cohort.folder, cohort.people[person], haplotype, missing == "n")
+            consensus = run_consensus(
+                bcftools, cohort.folder, cohort.people[person], haplotype, missing == "n"
+            )
             for gene in range(store.sizes["gene"]):
                 contig, start = str(store.contig.values[gene]), int(store.window_start.values[gene])
                 padded = "N" * 200 + consensus[contig] + "N" * 200
@@ -99,9 +103,13 @@ def test_windows_equal_bcftools_consensus_on_the_whole_contig(
                 assert decode(unpack(window)) == padded[start + 200 : start + 400].upper()
 
 
-def run_consensus(bcftools: str, folder: Path, person: str, haplotype: int, missing_is_n: bool) -> dict[str, str]:
+def run_consensus(
+    bcftools: str, folder: Path, person: str, haplotype: int, missing_is_n: bool
+) -> dict[str, str]:
     command = [bcftools, "consensus", "-s", person, "-H", str(haplotype), "-f", str(folder / "reference.fa")]
     command += ["-M", "N"] if missing_is_n else []
-    out = subprocess.run([*command, str(folder / "genotypes.vcf.gz")], capture_output=True, check=True, text=True)
+    out = subprocess.run(
+        [*command, str(folder / "genotypes.vcf.gz")], capture_output=True, check=True, text=True
+    )
     records = out.stdout.split(">")[1:]
     return {record.split("\n")[0].split()[0]: "".join(record.split("\n")[1:]) for record in records}

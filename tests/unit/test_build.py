@@ -1,0 +1,339 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import seqstore
+import seqstore.build
+from seqstore.build import build
+from seqstore.errors import InputError
+from seqstore.store import describe_store
+from tests.conftest import Cohort, write_vcf
+
+MakeCohort = Callable[..., Cohort]
+
+
+def hashes(store: str) -> dict[str, str]:
+    """Content of every file of a store by its path in it, the build's own place and time left out."""
+    return {
+        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path(store).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_store_has_the_labels_of_its_inputs(make_cohort: MakeCohort) -> None:
+    config = make_cohort().config()
+    build(config)
+    store = seqstore.open_store(config.store)
+    assert store.gene.values.tolist() == ["G1", "G2", "G3", "G4"]
+    assert store.gene_name.values.tolist() == ["ONE", "TWO", "THREE", "FOUR"]
+    assert store.note.values.tolist() == ["x", "y", "", "z"]
+    assert store.window_start.values.tolist() == [199, 249, 399, 829]
+    assert store.population.values.tolist() == ["A", "B"] * 3
+    assert store.age.values.tolist() == [20, 21, 22, 23, 24, 25]
+    assert store.assay.values.tolist() == ["expression"]
+    # rows ONE (a name), G2 and THREE: by label or name, with a version or without
+    assert np.isfinite(store.expression.values[0]).all(axis=1).tolist() == [True, True, True, False]
+    assert store.covered.values[3] < 1
+    plain = xr.open_zarr(config.store, consolidated=False)
+    assert {"tss", "population"} <= set(plain.coords)
+    tree = xr.open_datatree(config.store, engine="zarr", consolidated=False)
+    assert "call_genotype" in tree["variants"]
+
+
+def test_genotypes_are_those_of_the_file(make_cohort: MakeCohort) -> None:
+    from cyvcf2 import VCF
+
+    cohort = make_cohort(n_people=5, missing=0.1)
+    config = cohort.config(length=400)
+    build(config)
+    variants = seqstore.open_variants(config.store)
+    store = seqstore.open_store(config.store)
+    in_file = {(v.CHROM, v.POS, v.REF, *v.ALT): v.genotype.array()[:, :2] for v in VCF(config.genotypes)}
+    seen = set()
+    for gene in range(4):
+        start, stop = int(variants.gene_variant_start[gene]), int(variants.gene_variant_stop[gene])
+        contig, first = str(store.contig.values[gene]), int(store.window_start.values[gene])
+        expected = [key for key in in_file if key[0] == contig and first < key[1] <= first + 400]
+        block = variants.isel(variant=slice(start, stop))
+        alleles = [tuple(filter(None, row)) for row in block.variant_allele.values]
+        keys = [
+            (str(c), int(p), *a)
+            for c, p, a in zip(
+                block.variant_contig.values, block.variant_position.values, alleles, strict=True
+            )
+        ]
+        assert keys == expected
+        for key, calls in zip(keys, block.call_genotype.values, strict=True):
+            np.testing.assert_array_equal(calls, in_file[key])
+            seen.add(key)
+    assert len(seen) == variants.sizes["variant"], "every stored record is in some window, once"
+    assert variants.individual.values.tolist() == cohort.people
+    applied = store.variants_applied.values + store.variants_skipped.values + store.genotypes_missing.values
+    assert (applied <= (variants.gene_variant_stop - variants.gene_variant_start).values[:, None, None]).all()
+    assert store.genotypes_missing.values.sum() > 0
+
+
+def test_a_build_ends_in_the_same_bytes_whenever_it_is_interrupted(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seqstore.build, "GENES_IN_TASK", 1)
+    monkeypatch.setattr("seqstore.layout.VARIANTS_IN_CHUNK", 8)
+    monkeypatch.setattr(seqstore.build, "VARIANTS_IN_CHUNK", 8)
+    cohort = make_cohort()
+    whole = cohort.config(store=str(cohort.folder / "whole.zarr"))
+    build(whole)
+    expected = hashes(whole.store)
+    n_steps = sum("/built/c/" in name or name.startswith("built/c/") for name in expected)
+    assert n_steps > 8
+    real = zarr.Array.__setitem__
+    for fail_at in range(0, 60, 7):
+        config = cohort.config(store=str(cohort.folder / f"broken{fail_at}.zarr"))
+        writes = 0
+
+        def failing(self: Any, *arguments: Any, fail_at: int = fail_at) -> None:
+            nonlocal writes
+            writes += 1
+            if writes > fail_at:
+                raise OSError(28, "No space left on device")
+            real(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(zarr.Array, "__setitem__", failing)
+            try:
+                build(config)
+            except OSError:
+                if (Path(config.store) / "zarr.json").exists():
+                    with pytest.raises(InputError, match="unfinished"):
+                        seqstore.open_store(config.store)
+        if (seqstore.layout.attributes_of(config.store) or {}).get("status") != "complete":
+            build(config)
+        assert hashes(config.store) == expected
+
+
+def test_a_store_is_the_same_with_one_worker_and_two(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort()
+    stores = [str(cohort.folder / f"{n}.zarr") for n in (1, 2)]
+    for n, store in enumerate(stores, start=1):
+        build(cohort.config(store=store, workers=n))
+    assert hashes(stores[0]) == hashes(stores[1])
+
+
+def test_an_unfinished_build_of_another_config_or_changed_input_is_refused(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = make_cohort()
+    config = cohort.config()
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seqstore.build, "_fill", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build(config)
+    assert describe_store(config.store)["built"] == 0
+    with pytest.raises(InputError, match="length 200, not 300"):
+        build(cohort.config(length=300))
+    with (cohort.folder / "genes.tsv").open("a") as genes:
+        genes.write("G5\tFIVE\tchr2\t700\t+\t\n")
+    with pytest.raises(InputError, match=r"genes.tsv changed since"):
+        build(config)
+
+
+def test_contig_names_with_and_without_chr_are_one(
+    make_cohort: MakeCohort, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = make_cohort()
+    table = (cohort.folder / "genes.tsv").read_text()
+    (cohort.folder / "bare.tsv").write_text(table.replace("chr", ""))
+    build(cohort.config())
+    with caplog.at_level("INFO", logger="seqstore"):
+        build(cohort.config(genes=str(cohort.folder / "bare.tsv"), store=str(cohort.folder / "bare.zarr")))
+    assert "contig 1: chr1 in the reference, chr1 in the genotypes" in caplog.text
+    one, other = (seqstore.open_store(cohort.folder / name) for name in ("store.zarr", "bare.zarr"))
+    np.testing.assert_array_equal(one.haplotype_sequence.values, other.haplotype_sequence.values)
+
+
+def test_records_are_left_out_by_filter_and_kind_and_counted(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort(calls=[])
+    ref = cohort.contigs["chr1"]
+    base = [ref[p - 1].upper() for p in range(1, 1001)]
+    other = {"A": "C", "C": "G", "G": "T", "T": "A"}
+    people = [["0|1"] * 6]
+    calls = [
+        ("chr1", 280, base[279], other[base[279]], "PASS", *people),
+        ("chr1", 285, base[284], other[base[284]], ".", *people),
+        ("chr1", 290, base[289], other[base[289]], "q10", *people),
+        ("chr1", 295, base[294], base[294] + "A", "PASS", *people),
+        ("chr1", 300, base[299], "<DEL>", "PASS", *people),
+        ("chr1", 305, base[304], f"{other[base[304]]},*", "PASS", ["0|2"] * 6),
+    ]
+    contigs = dict(list(cohort.contigs.items()))
+    write_vcf(cohort.folder / "genotypes.vcf.gz", contigs, cohort.people, calls)
+    (cohort.folder / "genes.tsv").write_text("gene\tcontig\ttss\tstrand\nONE\tchr1\t300\t+\n")
+    config = cohort.config()
+    build(config)
+    store, variants = seqstore.open_store(config.store), seqstore.open_variants(config.store)
+    assert variants.variant_position.values.tolist() == [280, 285, 305]
+    assert store.attrs["reconciled"]["records_left_out_by_filter"] == 1
+    assert store.attrs["reconciled"]["records_left_out_not_snp"] == 2
+    assert store.variants_applied.values[0, 0].tolist() == [0, 2]
+    assert store.variants_skipped.values[0, 0].tolist() == [0, 1]
+
+
+def test_a_gene_without_variants_is_the_reference_for_everyone(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort(calls=[])
+    base = cohort.contigs["chr1"][899].upper()
+    call = ("chr1", 900, base, "A" if base != "A" else "C", "PASS", ["0|1"] * 6)
+    write_vcf(cohort.folder / "genotypes.vcf.gz", cohort.contigs, cohort.people, [call])
+    (cohort.folder / "genes.tsv").write_text("gene\tcontig\ttss\tstrand\nONE\tchr1\t30\t+\n")
+    config = cohort.config()
+    build(config)
+    store = seqstore.open_store(config.store)
+    assert (store.haplotype_id.values == 0).all()
+    from seqstore.nucleotides import decode, unpack
+
+    window = decode(unpack(store.haplotype_sequence.values[0, 3, 1]))
+    assert window == "N" * 71 + cohort.contigs["chr1"][:129].upper()
+    assert window[100] == cohort.contigs["chr1"][29].upper(), "the TSS base is at length / 2"
+    reference = decode(unpack(store.reference_sequence.values[0]))
+    assert reference[32:-32] == window
+    assert store.covered.values[0] == 0
+
+
+def test_the_reader_equals_xarray_over_blocks_of_individuals(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("seqstore.layout", "seqstore.build"):
+        monkeypatch.setattr(f"{module}.INDIVIDUALS_IN_CHUNK", 4)
+    config = make_cohort(n_people=9).config()
+    build(config)
+    store, reader = seqstore.open_store(config.store), seqstore.HaplotypeReader(config.store)
+    assert store.haplotype_sequence.encoding["chunks"] == (1, 4, 2, 100)
+    everything = store.haplotype_sequence.values
+    genes, people = np.divmod(np.random.default_rng(0).permutation(4 * 9), 9)
+    np.testing.assert_array_equal(reader.read(genes, people), everything[genes, people])
+    for gene in range(4):
+        distinct, ids = reader.distinct(gene), reader.haplotype_id(gene)
+        assert len(np.unique(distinct, axis=0)) == len(distinct)
+        np.testing.assert_array_equal(distinct[ids], everything[gene])
+    assert reader.read(np.array([], int), np.array([], int)).shape == (0, 2, 100)
+    for bad in ([4], [-1]):
+        with pytest.raises(IndexError):
+            reader.read(bad, [0])
+    with pytest.raises(ValueError, match="both"):
+        reader.read([0, 1], [0])
+
+
+def test_damage_to_a_chunk_file_is_named(make_cohort: MakeCohort) -> None:
+    import pickle
+
+    config = make_cohort().config()
+    build(config)
+    reader = seqstore.HaplotypeReader(config.store)
+    reader.read([0], [0])
+    path = Path(config.store) / "haplotype_sequence/c/2/0/0/0"
+    intact = path.read_bytes()
+    path.write_bytes(intact[:-1] + bytes([intact[-1] ^ 1]))
+    with pytest.raises(seqstore.CorruptChunkError, match="haplotype_sequence/c/2/0/0/0"):
+        pickle.loads(pickle.dumps(reader)).read([2], [5])
+    path.write_bytes(intact[:-3])
+    with pytest.raises(seqstore.CorruptChunkError, match="haplotype_sequence/c/2/0/0/0"):
+        pickle.loads(pickle.dumps(reader)).read([2], [0])
+    path.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        reader.read([2], [0])
+
+
+def test_splits_stand_side_by_side(make_cohort: MakeCohort) -> None:
+    config = make_cohort().config()
+    build(config)
+    split = np.tile([1, 1, 1, 2, 3, 0], (4, 1))
+    classes = ["random_split", "random_split", "unseen", "unused"]
+    seqstore.write_split(config.store, "first", split=split, gene_class=classes, attrs={"seed": 7})
+    seqstore.write_split(config.store, "second", split=split * 0, gene_class=classes)
+    opened = seqstore.open_split(config.store, "first")
+    np.testing.assert_array_equal(opened.split.values, split)
+    assert opened.gene_class.values.tolist() == classes
+    assert opened.attrs["seed"] == 7
+    assert opened.individual.values.tolist() == [f"P{i}" for i in range(6)]
+    assert opened.tss.values.tolist() == [300, 350, 500, 930]
+    assert describe_store(config.store)["splits"] == ["first", "second"]
+    with pytest.raises(InputError, match="already"):
+        seqstore.write_split(config.store, "first", split=split, gene_class=classes)
+    with pytest.raises(InputError, match=r"no split 'x'.*first, second"):
+        seqstore.open_split(config.store, "x")
+    for name in ("", "a/b", ".a", "b.partial"):
+        with pytest.raises(InputError, match="plain folder name"):
+            seqstore.write_split(config.store, name, split=split, gene_class=classes)
+    with pytest.raises(InputError, match="0 to 3"):
+        seqstore.write_split(config.store, "c", split=split + 1, gene_class=classes)
+    with pytest.raises(InputError, match="gene classes are"):
+        seqstore.write_split(config.store, "c", split=split, gene_class=["seen"] * 4)
+
+
+def test_two_assays_from_two_tables(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort()
+    (cohort.folder / "liver.csv").write_text("gene,P3,P1,ZZ\nFOUR,1.5,NA,3\nG1,2,4,5\n")
+    tables = {"blood": str(cohort.folder / "expression.tsv"), "liver": str(cohort.folder / "liver.csv")}
+    config = cohort.config(expression=tables)
+    build(config)
+    store = seqstore.open_store(config.store)
+    assert store.assay.values.tolist() == ["blood", "liver"]
+    liver = store.expression.sel(assay="liver")
+    assert liver.sel(gene="G4", individual="P3") == 1.5
+    assert np.isnan(liver.sel(gene="G4", individual="P1"))
+    assert liver.notnull().sum() == 3
+    assert store.attrs["reconciled"]["individuals_dropped_in_liver_only"] == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="reads /proc")
+def test_reading_does_not_load_a_chunk_whole(tmp_path: Path) -> None:
+    """Many reads of single people add next to nothing to the resident set."""
+    from seqstore.codec import WindowCodec
+
+    rng = np.random.default_rng(0)
+    length, people = 49_152, 512
+    window = rng.integers(1, 255, length // 2, dtype=np.uint8)
+    windows = np.repeat(window[None], 2 * people, axis=0).reshape(1, people, 2, -1)
+    group = zarr.create_group(
+        tmp_path / "s.zarr",
+        attributes={
+            "format": "seqstore",
+            "format_version": 1,
+            "status": "complete",
+            "length": length,
+        },
+    )
+    array = group.create_array(
+        "haplotype_sequence",
+        shape=windows.shape,
+        chunks=windows.shape,
+        dtype="uint8",
+        serializer=WindowCodec(),
+        compressors=None,
+        filters=None,
+    )
+    array[:] = windows
+    reader = seqstore.HaplotypeReader(tmp_path / "s.zarr")
+    reader.read([0], [0])
+
+    def resident() -> int:
+        fields = Path("/proc/self/statm").read_text().split()
+        return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident()
+    for person in range(people):
+        np.testing.assert_array_equal(reader.read([0], [person])[0], windows[0, person])
+        assert array[0, person, 1, 5] == windows[0, person, 1, 5]
+    assert resident() - before < windows.nbytes / 5
