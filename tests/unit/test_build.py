@@ -151,15 +151,16 @@ def test_an_unfinished_build_of_another_config_or_changed_input_is_refused(
 
 
 def test_contig_names_with_and_without_chr_are_one(
-    make_cohort: MakeCohort, caplog: pytest.LogCaptureFixture
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said: list[str] = []  # caplog is deaf here: distributed silences every handler while it runs
+    monkeypatch.setattr("seqstore.plan.logger.info", lambda text, *values: said.append(text % values))
     cohort = make_cohort()
     table = (cohort.folder / "genes.tsv").read_text()
     (cohort.folder / "bare.tsv").write_text(table.replace("chr", ""))
     build(cohort.config())
-    with caplog.at_level("INFO", logger="seqstore"):
-        build(cohort.config(genes=str(cohort.folder / "bare.tsv"), store=str(cohort.folder / "bare.zarr")))
-    assert "contig 1: chr1 in the reference, chr1 in the genotypes" in caplog.text
+    build(cohort.config(genes=str(cohort.folder / "bare.tsv"), store=str(cohort.folder / "bare.zarr")))
+    assert "contig 1: chr1 in the reference, chr1 in the genotypes" in said
     one, other = (seqstore.open_store(cohort.folder / name) for name in ("store.zarr", "bare.zarr"))
     np.testing.assert_array_equal(one.haplotype_sequence.values, other.haplotype_sequence.values)
 
