@@ -80,7 +80,7 @@ def parser_of(command: Command, prog: str | None = None) -> Parser:
             continue
         if hints[name] is bool:
             options |= {"action": "store_true"}
-        elif hints[name] == list[str]:  # "--predictions a=x b=y", once or several times
+        elif hints[name] in (list[str], list[str] | None):  # "--predictions a=x b=y", once or several times
             options |= {"type": str, "nargs": "+", "action": "extend", "required": required}
         else:
             options |= {"type": hints[name], "required": required}

@@ -79,7 +79,9 @@ def read(path: Path, batch: int, repeats: int = 200) -> None:
             for gene, person in zip(genes[number], people[number], strict=True):
                 array[gene, person]
             peer.append(time.perf_counter() - start)
-    print(f"random read, batch of {batch} people     {per_second(ours):,.0f} windows/s (one thread, warm, median)")
+    print(
+        f"random read, batch of {batch} people     {per_second(ours):,.0f} windows/s (one thread, warm, median)"
+    )
     print(f"zarr-python on the same store    {per_second(peer):,.0f} windows/s")
     print(f"ratio                            {per_second(ours) / per_second(peer):.0f} x")
     print(f"copying such a batch             {per_second(copy):,.0f} windows/s (the memory's limit)")

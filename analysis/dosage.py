@@ -1,0 +1,68 @@
+"""Genotype dosages of a gene's window, the predictors of every linear model."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from seqstore.errors import InputError
+
+MISSING = -1
+
+
+def dosage_of(variants: xr.Dataset, gene: str, *, length: int | None = None) -> xr.Dataset:
+    """Copies of every ALT allele that each individual carries in a gene's window.
+
+    Args:
+        variants: the store's variants (``seqstore.open_variants``).
+        gene: the gene's label.
+        length: bases of a narrower window round the TSS (even); default the window as built. A record
+            counts if its POS lies inside, as for the stored window.
+
+    Returns:
+        ``dosage`` (individual, variant) float32 in 0..2, NaN where a call is missing, with the coordinates
+        ``variant_id``, ``contig``, ``position`` (1-based), ``ref`` and ``alt``. A record with several ALT
+        alleles is several variants.
+    """
+    number = variants.indexes["gene"].get_loc(gene)
+    start, stop = (int(variants[f"gene_variant_{end}"][number]) for end in ("start", "stop"))
+    records = variants.isel(variant=slice(start, stop))
+    if length is not None:
+        window_start = int(variants["tss"][number]) - 1 - length // 2
+        offset = records["variant_position"].values - 1 - window_start
+        records = records.isel(variant=(offset >= 0) & (offset < length))
+    alleles = records["variant_allele"].values.astype(object)
+    record, allele = np.nonzero(alleles[:, 1:] != "")
+    calls = records["call_genotype"].transpose("variant", "individual", "haplotype").values[record]
+    dosage = (calls == (allele + 1)[:, None, None]).sum(axis=-1, dtype=np.float32)
+    dosage[(calls == MISSING).any(axis=-1)] = np.nan
+    return xr.Dataset(
+        {"dosage": (("individual", "variant"), dosage.T)},
+        coords={
+            "individual": variants["individual"],
+            "variant_id": ("variant", records["variant_id"].values.astype(object)[record]),
+            "contig": ("variant", records["variant_contig"].values.astype(object)[record]),
+            "position": ("variant", records["variant_position"].values[record]),
+            "ref": ("variant", alleles[record, 0]),
+            "alt": ("variant", alleles[record, allele + 1]),
+        },
+    )
+
+
+def fill_missing(dosage: npt.NDArray[np.floating], fit: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Dosage (individual, variant) with every missing call replaced by the mean of the ``fit`` individuals.
+
+    A variant that is missing in all of them becomes 0.
+    """
+    filled = dosage.astype(np.float64)
+    known = np.isfinite(filled)
+    n = known[fit].sum(axis=0)
+    mean = np.where(known, filled, 0.0)[fit].sum(axis=0) / np.maximum(n, 1)
+    return np.where(known, filled, mean)
+
+
+def check_length(length: int | None, stored: int) -> None:
+    """Raise an InputError unless ``length`` is an even number of bases within the stored window."""
+    if length is not None and (length % 2 or not 0 < length <= stored):
+        raise InputError(f"length {length}: give an even number of bases up to the store's {stored}")

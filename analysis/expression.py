@@ -1,0 +1,26 @@
+"""Measured expression of one assay, as every analysis reads it."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from analysis.labels import labels_of, unknown
+from seqstore.errors import InputError
+
+
+def expression_of(dataset: xr.Dataset, *, assay: str | None = None) -> xr.DataArray:
+    """Expression (gene, individual) float64 of one assay of a store, loaded; NaN = not measured.
+
+    ``assay`` may be left out where the store has only one.
+
+    Raises:
+        InputError: the store has no such assay, or several and none was named.
+    """
+    assays = labels_of(dataset, "assay")
+    if assay is None and len(assays) > 1:
+        raise InputError(f"the store has {len(assays)} assays: choose one with --assay ({', '.join(assays)})")
+    if assay is not None and assay not in assays:
+        raise unknown("assay", assay, assays)
+    number = 0 if assay is None else assays.index(assay)
+    expression = dataset["expression"].isel(assay=number).transpose("gene", "individual")
+    return expression.astype("float64").load()

@@ -1,0 +1,168 @@
+"""Linear baselines: what they find, what they must not see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from analysis_datasets import random_cohort
+from scipy import stats
+from sklearn.linear_model import ElasticNetCV
+from sklearn.model_selection import KFold
+
+from analysis.baselines import METHODS, Baselines, fit_baselines, fit_gene
+from analysis.dosage import dosage_of
+from analysis.expression import expression_of
+from analysis.splits import split_people
+from seqstore.errors import InputError
+
+
+def cohort(**options: float) -> tuple[xr.DataArray, xr.Dataset, xr.DataArray, np.ndarray]:
+    store, variants, causal = random_cohort(**options)  # type: ignore[arg-type]
+    split = split_people(store, ["random_split"] * store.sizes["gene"], seed=1)["split"]
+    return expression_of(store), variants, split, causal
+
+
+def test_both_methods_find_the_planted_variant() -> None:
+    expression, variants, split, causal = cohort(n_people=400)
+    fitted = fit_baselines(expression, variants, split)
+    for number, gene in enumerate(expression["gene"].values):
+        planted = f"rs{number * 20 + causal[number]}"
+        for method in ("top1", "enet"):
+            weights = fitted.weights[(fitted.weights["method"] == method) & (fitted.weights["gene"] == gene)]
+            assert weights.loc[weights["weight"].abs().idxmax(), "variant_id"] == planted
+            test = split.sel(gene=gene).values == 3
+            predicted = fitted.prediction.sel({"method": method, "gene": gene}).values[test]
+            assert stats.pearsonr(predicted, expression.sel(gene=gene).values[test]).statistic > 0.3
+    assert (fitted.weights["method"] == "top1").sum() == 3
+
+
+def test_top1_is_the_least_squares_line_of_the_best_variant() -> None:
+    expression, variants, split, causal = cohort(n_genes=1)
+    dosage = dosage_of(variants, "gene0")["dosage"].values
+    train = split.values[0] == 1
+    y = expression.values[0]
+    models, predicted = fit_gene(dosage, y, train, methods=["top1"])
+    line = stats.linregress(dosage[train, causal[0]], y[train])
+    assert models["top1"].weights[causal[0]] == pytest.approx(line.slope, rel=1e-10)
+    assert models["top1"].intercept == pytest.approx(line.intercept, rel=1e-10)
+    np.testing.assert_allclose(predicted[0], line.intercept + line.slope * dosage[:, causal[0]], rtol=1e-10)
+
+
+def test_enet_is_scikit_learns_on_standardised_training_people() -> None:
+    expression, variants, split, _ = cohort(n_genes=1)
+    dosage = dosage_of(variants, "gene0")["dosage"].values.astype(float)
+    train = split.values[0] == 1
+    y = expression.values[0]
+    models, predicted = fit_gene(dosage, y, train, methods=["enet"], seed=7)
+    centre, scale = dosage[train].mean(axis=0), dosage[train].std(axis=0)
+    mean, sd = y[train].mean(), y[train].std()
+    direct = ElasticNetCV(l1_ratio=0.5, cv=KFold(5, shuffle=True, random_state=7), max_iter=100_000)
+    direct.fit((dosage[train] - centre) / scale, (y[train] - mean) / sd)
+    expected = mean + sd * direct.predict((dosage - centre) / scale)
+    np.testing.assert_allclose(predicted[0], expected, rtol=1e-9)
+    np.testing.assert_allclose(models["enet"].weights, direct.coef_ * sd / scale, rtol=1e-9)
+
+
+def test_prediction_is_intercept_plus_weights_of_the_tables() -> None:
+    expression, variants, split, _ = cohort(n_genes=2)
+    fitted = fit_baselines(expression, variants, split, methods=["enet"])
+    for row in fitted.genes.itertuples():
+        window = dosage_of(variants, row.gene)
+        weights = fitted.weights[fitted.weights["gene"] == row.gene].set_index("variant_id")["weight"]
+        dosage = window["dosage"].values[:, np.isin(window["variant_id"].values, weights.index)]
+        expected = row.intercept + dosage @ weights.to_numpy()
+        np.testing.assert_allclose(fitted.prediction.sel(gene=row.gene).values[0], expected, rtol=1e-6)
+
+
+def same(first: Baselines, second: Baselines) -> bool:
+    return first.weights.equals(second.weights) and first.genes.equals(second.genes)
+
+
+def test_only_training_people_are_seen() -> None:
+    expression, variants, split, _ = cohort(n_genes=2)
+    fitted = fit_baselines(expression, variants, split)
+    rng = np.random.default_rng(5)
+    other = expression.where(split == 1, rng.normal(size=expression.shape))
+    calls = variants["call_genotype"]
+    swapped = calls.where((split[0] == 1).drop_vars("gene"), 1 - calls)
+    assert same(fitted, fit_baselines(other, variants.assign(call_genotype=swapped), split))
+    train = expression.where(split != 1, expression + rng.normal(size=expression.shape))
+    assert not same(fitted, fit_baselines(train, variants, split))
+
+
+def test_maf_is_that_of_measured_training_people() -> None:
+    rng = np.random.default_rng(0)
+    train = np.arange(60) < 40
+    dosage = rng.integers(0, 3, size=(60, 3)).astype(float)
+    dosage[:, 0] = ~train * 2.0  # common, but not in training people
+    dosage[:, 1] = 0
+    dosage[[0, 1, 2, 3], 1] = 1  # 4 of 80 alleles: exactly 0.05
+    y = rng.normal(size=60)
+    models, _ = fit_gene(dosage, y, train, methods=["top1"], maf=0.05)
+    assert models["top1"].n_variants == 2
+    y[0] = np.nan  # 3 of 78 alleles
+    models, _ = fit_gene(dosage, y, train, methods=["top1"], maf=0.05)
+    assert (models["top1"].n_variants, models["top1"].n_people) == (1, 39)
+
+
+def test_genes_that_cannot_be_fitted_are_constant_or_absent() -> None:
+    expression, variants, split, _ = cohort(n_genes=4)
+    values = expression.values.copy()
+    values[0] = np.nan  # nobody measured: not predicted
+    train = np.flatnonzero(split.values[1] == 1)
+    values[1, train[5:]] = np.nan  # five training people
+    values[2] = 3.25  # does not vary
+    nothing = variants.assign(
+        gene_variant_start=variants["gene_variant_stop"].where(variants["gene"] == "gene3", 0)
+    )
+    nothing["gene_variant_stop"] = variants["gene_variant_stop"]
+    fitted = fit_baselines(expression.copy(data=values), nothing, split, methods=["top1", "enet"])
+    prediction = fitted.prediction.sel({"method": "enet"}).values
+    assert np.isnan(prediction[0]).all()
+    np.testing.assert_allclose(prediction[1], values[1, train[:5]].mean(), rtol=1e-6)
+    np.testing.assert_array_equal(prediction[2], 3.25)
+    assert (prediction[3] == prediction[3, 0]).all()
+    notes = fitted.genes[fitted.genes["method"] == "enet"].set_index("gene")["note"]
+    assert notes.to_dict() == {
+        "gene1": "only 5 training people",
+        "gene2": "expression does not vary",
+        "gene3": "no variant with MAF >= 0.05",
+    }
+    assert fitted.weights.empty
+
+
+def test_nothing_to_train_gives_empty_tables() -> None:
+    expression, variants, split, _ = cohort(n_genes=1)
+    fitted = fit_baselines(expression, variants, xr.full_like(split, 3))
+    assert np.isnan(fitted.prediction.values).all()
+    assert len(fitted.weights) == len(fitted.genes) == 0
+
+
+def test_fits_that_stop_early_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.baselines.MAX_ITERATIONS", 2)
+    expression, variants, split, _ = cohort(n_genes=1)
+    fitted = fit_baselines(expression, variants, split, methods=["enet"])
+    assert "fits did not converge" in fitted.genes["note"].item()
+
+
+def test_processes_give_the_same() -> None:
+    expression, variants, split, _ = cohort()
+    one, two = (fit_baselines(expression, variants, split, jobs=jobs) for jobs in (1, 2))
+    assert same(one, two)
+    np.testing.assert_array_equal(one.prediction.values, two.prediction.values)
+
+
+def test_method_names() -> None:
+    assert list(METHODS) == ["top1", "enet"]
+
+
+def test_one_of_several_assays_must_be_named() -> None:
+    store, _, _ = random_cohort(n_genes=1, n_people=4)
+    both = xr.concat([store, store.assign_coords(assay=["blood"])], "assay", data_vars="minimal")
+    both["expression"][1] += 1
+    with pytest.raises(InputError, match="2 assays: choose one with --assay"):
+        expression_of(both)
+    with pytest.raises(InputError, match="no assay 'liver': there is LCL, blood"):
+        expression_of(both, assay="liver")
+    np.testing.assert_array_equal(expression_of(both, assay="blood"), expression_of(store) + 1)

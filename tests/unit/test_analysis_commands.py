@@ -1,0 +1,186 @@
+"""The command line of analysis, from a store on disk to tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from analysis_datasets import random_cohort, save_store
+
+from analysis.__main__ import COMMANDS
+from seqstore import open_split
+from seqstore.commands import run
+from seqstore.predictions import open_predictions, write_predictions
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Six genes on three contigs, 120 people of two populations."""
+    dataset, variants, _ = random_cohort(6)
+    contigs = np.array(["chr1", "chr1", "chr2", "chr2", "chr3", "chr3"], dtype=object)
+    coords = {"contig": ("gene", contigs), "control": ("gene", [False, True, False, False, False, False])}
+    return save_store(tmp_path / "store.zarr", dataset.assign_coords(coords), variants)
+
+
+def call(*argv: str | Path) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        run("python -m analysis", COMMANDS, [str(word) for word in argv])
+    return int(stopped.value.code or 0)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> str:
+    """The one line that a refused command says."""
+    capsys.readouterr()
+    assert call(*argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_from_split_to_figures(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contigs = ("--random-contigs", "chr1", "--population-contigs", "chr2", "--unseen-contigs", "chr3")
+    assert call("split", store, "--name", "main", *contigs, "--test-population", "AFRI") == 0
+    printed = capsys.readouterr().out.split("\n")
+    assert [line.split() for line in printed[:5]] == [
+        ["split", "main"],
+        ["gene_class", "genes", "train", "validation", "test"],
+        ["random_split", "2", "92", "4", "24"],
+        ["population_split", "2", "57", "3", "60"],
+        ["unseen", "2", "0", "0", "120"],
+    ]
+    split = open_split(store, "main")
+    assert split.attrs["seed"] == 0
+    assert split.attrs["test_population"] == "AFRI"
+    assert split.attrs["gene_class_rule"] == "contigs chr1 | chr2 | chr3"
+
+    folder = tmp_path / "baselines"
+    assert call("baselines", store, "--split", "main", "--output", folder) == 0
+    assert "top1: 4 of 6 genes trained, 0 of them constant" in capsys.readouterr().out
+    prediction = open_predictions(folder / "enet.zarr")
+    assert prediction.attrs["split"] == "main"
+    assert prediction.attrs["fingerprint"] == "f" * 64
+    assert np.isnan(prediction["prediction"].values).all(axis=1).tolist() == [False] * 4 + [True] * 2
+    weights = pd.read_csv(folder / "top1.weights.tsv", sep="\t")
+    assert list(weights) == ["gene", "variant_id", "contig", "position", "ref", "alt", "weight"]
+    assert weights["gene"].tolist() == ["gene0", "gene1", "gene2", "gene3"]
+
+    named = (f"top1={folder / 'top1.zarr'}", f"enet={folder / 'enet.zarr'}")
+    results = tmp_path / "results"
+    options = ("--output", results, "--negative-controls", "control", "--draws", "200")
+    assert call("evaluate", store, "--split", "main", "--predictions", *named, *options) == 0
+    assert "negative_control" in capsys.readouterr().out
+    names = {path.name for path in results.iterdir()}
+    figures = {f"{stem}.{kind}" for stem in ("by_class", "gene_wise") for kind in ("png", "pdf", "tsv")}
+    assert names == {"per_gene.tsv", "summary.tsv"} | figures
+    summary = pd.read_csv(results / "summary.tsv", sep="\t").set_index(["method", "gene_class"])
+    assert summary.loc[("enet", "unseen"), ["n_genes", "mean_pearson_r", "n_missing"]].tolist() == [2, 0, 2]
+    assert summary.loc[("enet", "random_split"), "mean_pearson_r"] > 0.2
+    assert len(pd.read_csv(results / "per_gene.tsv", sep="\t")) == 12
+
+    assert "summary.tsv: exists already" in refused(
+        capsys, "evaluate", store, "--split", "main", "--predictions", *named, "--output", results
+    )
+    assert "top1.zarr: exists already" in refused(
+        capsys, "baselines", store, "--split", "main", "--output", folder
+    )
+
+
+def test_folds(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("split", store, "--name", "cv", "--folds", "3", "--random-contigs", "chr1", "chr2") == 0
+    names = [f"cv-fold{k}" for k in range(3)]
+    tested = xr.concat([open_split(store, name)["split"][0] == 3 for name in names], "fold")
+    assert (tested.sum("fold") == 1).all()
+    for name in names:
+        options = ("--methods", "top1", "--output", tmp_path / name)
+        assert call("baselines", store, "--split", name, *options) == 0
+    template = tmp_path / "{split}" / "top1.zarr"
+    results = tmp_path / "results"
+    options = ("--predictions", f"top1={template}", "--output", results, "--draws", "50")
+    assert call("evaluate", store, "--split", *names, *options) == 0
+    per_gene = pd.read_csv(results / "per_gene.tsv", sep="\t")
+    assert per_gene["n"].tolist() == [120] * 4
+    assert not (results / "gene_wise.png").exists()  # nothing to compare
+
+    # The predictions of one fold saw the test people of the others.
+    one = f"top1={tmp_path / 'cv-fold0' / 'top1.zarr'}"
+    message = refused(
+        capsys, "evaluate", store, "--split", *names, "--predictions", one, "--output", tmp_path / "leak"
+    )
+    assert "trained on split 'cv-fold0', which saw 160 of the test cells of 'cv-fold1'" in message
+    assert not (tmp_path / "leak").exists()
+
+    # No fold is written if one of them stands there.
+    message = refused(capsys, "split", store, "--name", "cv", "--folds", "4", "--random-contigs", "chr1")
+    assert "has a split 'cv-fold0' already" in message
+    assert not (store / "splits" / "cv-fold3").exists()
+
+
+def test_predictions_of_no_split_serve_every_fold(store: Path, tmp_path: Path) -> None:
+    assert call("split", store, "--name", "cv", "--folds", "2", "--random-contigs", "chr1") == 0
+    values = np.random.default_rng(0).normal(size=(6, 120))
+    genes, people = [f"gene{i}" for i in range(6)], [f"person{i:03d}" for i in range(120)]
+    write_predictions(tmp_path / "fixed.zarr", values, gene=genes, individual=people, name="fixed")
+    named = f"fixed={tmp_path / 'fixed.zarr'}"
+    folds = ("--split", "cv-fold0", "cv-fold1")
+    options = ("--predictions", named, "--output", tmp_path / "out", "--draws", "20")
+    assert call("evaluate", store, *folds, *options) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("split", "STORE", "--name", "x", "--test-population", "FIN"), "no population 'FIN'"),
+        (("split", "STORE", "--name", "x", "--random-contigs", "chr9"), "no gene on contig 'chr9'"),
+        (("split", "STORE", "--name", "x", "--folds", "1", "--random-contigs", "chr1"), "--folds 1"),
+        (("split", "STORE", "--name", "x", "--gene-class", "none.tsv"), "none.tsv: no such gene class table"),
+        (
+            ("split", "STORE", "--name", "x", "--gene-class", "t", "--unseen-contigs", "chr1"),
+            "either --gene-class or contigs",
+        ),
+        (("split", "STORE", "--name", "x", "--seed", "-1"), "--seed -1: give 0 or more"),
+        (("split", "ABSENT", "--name", "x"), "no store here"),
+        (("baselines", "STORE", "--split", "x", "--output", "OUT"), "no split 'x'"),
+        (
+            ("baselines", "STORE", "--split", "s", "--output", "OUT", "--methods", "enett"),
+            "no method 'enett'",
+        ),
+        (("baselines", "STORE", "--split", "s", "--output", "OUT", "--maf", "0.5"), "--maf 0.5"),
+        (("baselines", "STORE", "--split", "s", "--output", "OUT", "--jobs", "0"), "--jobs 0"),
+        (("baselines", "STORE", "--split", "s", "--output", "OUT", "--length", "5000"), "length 5000"),
+        (("baselines", "STORE", "--split", "s", "--output", "OUT", "--assay", "liver"), "no assay 'liver'"),
+        (("evaluate", "STORE", "--split", "s", "--predictions", "enet", "--output", "OUT"), "give name=path"),
+        (
+            ("evaluate", "STORE", "--split", "s", "--predictions", "enet=no.zarr", "--output", "OUT"),
+            "no.zarr: no predictions here",
+        ),
+        (("evaluate", "STORE", "--split", "s", "--output", "OUT"), "predictions"),
+    ],
+)
+def test_refusals_are_one_line_and_write_nothing(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], message: str
+) -> None:
+    assert call("split", store, "--name", "s", "--random-contigs", "chr1") == 0
+    paths = {"STORE": store, "OUT": tmp_path / "out", "ABSENT": tmp_path / "absent.zarr"}
+    assert message in refused(capsys, *(paths.get(word, word) for word in argv))
+    assert not (tmp_path / "out").exists()
+    assert sorted(path.name for path in (store / "splits").iterdir() if path.is_dir()) == ["s"]
+
+
+def test_predictions_named_twice_or_trained_on_an_absent_split(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("split", store, "--name", "s", "--random-contigs", "chr1") == 0
+    path = tmp_path / "p.zarr"
+    write_predictions(
+        path, [[1.0]], gene=["gene0"], individual=["person000"], name="p", attrs={"split": "gone"}
+    )
+    rest = ("--output", tmp_path / "out")
+    command = ("evaluate", store, "--split", "s", "--predictions")
+    assert "trained on split 'gone', which" in refused(capsys, *command, f"p={path}", *rest)
+    write_predictions(path, [[1.0]], gene=["gene0"], individual=["person000"], name="p")
+    assert "the name 'p' comes twice" in refused(capsys, *command, f"p={path}", f"p={path}", *rest)
