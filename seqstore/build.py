@@ -49,6 +49,8 @@ def build(config: BuildConfig) -> None:
     with workers(config.n_workers) as run:
         if resuming:
             logger.info("%s: going on with an unfinished build", path)
+            for file in path.rglob("*.partial"):  # what zarr was writing when it was killed
+                file.unlink()
         else:
             create_store(path, make_plan(config, run))
         _fill(path, config, run)

@@ -49,10 +49,11 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
             subcommands = parser.add_subcommands(required=True)
             for name, command in commands.items():
                 subcommands.add_subcommand(name, parser_of(command), help=_summary(command))
-            chosen = parser.parse_args(argv)
+            chosen = parser.instantiate(parser.parse_args(argv))
             _call(commands[chosen.subcommand], chosen[chosen.subcommand])
         else:
-            _call(commands, parser_of(commands, prog=prog).parse_args(argv))
+            parser = parser_of(commands, prog=prog)
+            _call(commands, parser.instantiate(parser.parse_args(argv)))
     except InputError as error:
         print(f"error: {_one_line(str(error))}{_config_hint(argv, error)}", file=sys.stderr)
         sys.exit(2)
