@@ -29,7 +29,7 @@ CLASS_STYLES = {  # marker and colour
 
 def by_class_table(per_gene: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
     """Every gene's r beside the mean and interval of its class, for ``by_class_figure``."""
-    points = per_gene.dropna(subset="pearson_r")[["method", "gene_class", "gene", "n", "pearson_r"]]
+    points = per_gene.dropna(subset="pearson_r")[["method", "gene_class", "gene", "n", "pearson_r", "note"]]
     means = summary[["method", "gene_class", "mean_pearson_r", "ci_low", "ci_high"]]
     return points.merge(means, on=["method", "gene_class"], how="left")
 
@@ -53,7 +53,10 @@ def by_class_figure(table: pd.DataFrame) -> Figure:
         colour = COLOURS[number % len(COLOURS)]
         spread = x + jitter.uniform(-0.28, 0.28, len(rows)) * strip
         size = float(np.clip(1500 / len(rows), 5, 22))
-        axes.scatter(spread, rows["pearson_r"], s=size, color=colour, alpha=0.45, linewidths=0, zorder=1)
+        zero = rows["note"].isin(["constant", "not predicted"]).to_numpy()
+        r = rows["pearson_r"].to_numpy()
+        axes.scatter(spread[~zero], r[~zero], s=size, color=colour, alpha=0.45, linewidths=0, zorder=1)
+        axes.scatter(spread[zero], r[zero], s=size, facecolors="none", edgecolors=colour, zorder=1)
         mean, low, high = rows[["mean_pearson_r", "ci_low", "ci_high"]].iloc[0]
         axes.vlines(x, low, high, color="black", linewidth=1.8, zorder=2)
         axes.plot(x, mean, "D", markersize=6.5, color=colour, markeredgecolor="black", zorder=3)
@@ -65,7 +68,8 @@ def by_class_figure(table: pd.DataFrame) -> Figure:
         axes.axvline(edge - 0.5, color="0.9", linewidth=0.8, zorder=0)
     axes.set_ylabel("Pearson r of predicted and measured expression")
     axes.set_title(
-        "Prediction of held-out people by gene class\ndot: a gene; diamond and bar: mean and its 95% interval",
+        "Prediction of held-out people by gene class\ndot: a gene (open: constant or no prediction, counts 0); "
+        "diamond and bar: mean and its 95% interval",
         fontsize=10.5,
     )
     axes.spines[["top", "right"]].set_visible(False)
