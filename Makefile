@@ -15,6 +15,21 @@ setup: .venv/ready
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# A simulated cohort, from files to a table of mean r on held-out people. The same commands run on yours.
+demo: setup
+	rm -rf demo
+	$(BIN)/seqstore simulate demo/cohort
+	$(BIN)/seqstore build --config demo/cohort/build.yaml --store demo/store.zarr
+	$(BIN)/python -m analysis split demo/store.zarr --name main --test-population YRI
+	$(BIN)/python -m analysis baselines demo/store.zarr --split main --output demo/baselines --jobs 2
+	$(BIN)/python trainer/fit.py --config configs/demo.yaml --output demo/run
+	$(BIN)/python trainer/predict.py demo/run
+	$(BIN)/python trainer/fit.py --config configs/demo_enformer.yaml --output demo/run_enformer
+	$(BIN)/python -m analysis evaluate demo/store.zarr --split main --output demo/evaluation \
+		--negative-controls negative_control --predictions \
+		pairwise_regression=demo/run/predictions.zarr enet=demo/baselines/enet.zarr top1=demo/baselines/top1.zarr
+	cp demo/evaluation/summary.tsv demo/summary.tsv
+
 test: setup
 	$(BIN)/python -m pytest
 
