@@ -18,9 +18,10 @@ setup: .venv/ready
 # A simulated cohort, from files to a table of mean r on held-out people. The same commands run on yours.
 demo: setup
 	rm -rf demo
-	$(BIN)/seqstore simulate demo/cohort
+	$(BIN)/seqstore simulate demo/cohort --genes 80 --contigs 8
 	$(BIN)/seqstore build --config demo/cohort/build.yaml --store demo/store.zarr
-	$(BIN)/python -m analysis split demo/store.zarr --name main --test-population YRI
+	$(BIN)/python -m analysis split demo/store.zarr --name main --test-population YRI \
+		--random-contigs chr1 chr2 --population-contigs chr3 chr4 --unseen-contigs chr5 chr6 chr7 chr8
 	$(BIN)/python -m analysis baselines demo/store.zarr --split main --output demo/baselines --jobs 2
 	$(BIN)/python trainer/fit.py --config configs/demo.yaml --output demo/run
 	$(BIN)/python trainer/predict.py demo/run

@@ -54,7 +54,7 @@ def test_kill_everything_at_random_moments(tmp_path: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 n_killed += 1
-                with pytest.raises(InputError, match="no store here|unfinished"):
+                with pytest.raises(InputError, match=r"no store here|unfinished"):
                     open_store(store)
         else:
             subprocess.run([*command, str(store)], check=True, capture_output=True)

@@ -22,7 +22,9 @@ def test_elastic_net_over_five_folds(real_store: Path, tmp_path: Path) -> None:
     folds = [f"cv-fold{fold}" for fold in range(5)]
     for fold in folds:
         output = tmp_path / fold
-        analysis("baselines", real_store, "--split", fold, "--methods", "enet", "--output", output, "--jobs", "2")
+        analysis(
+            "baselines", real_store, "--split", fold, "--methods", "enet", "--output", output, "--jobs", "2"
+        )
     predictions = f"enet={tmp_path}/{{split}}/enet.zarr"
     analysis(
         "evaluate", real_store, "--split", *folds, "--predictions", predictions, "--output", tmp_path / "out"
@@ -44,7 +46,9 @@ def test_a_held_out_population(real_store: Path, tmp_path: Path) -> None:
     analysis("split", real_store, "--name", "fin", "--test-population", "FIN")
     analysis("baselines", real_store, "--split", "fin", "--methods", "top1", "--output", tmp_path / "base")
     predictions = f"top1={tmp_path}/base/top1.zarr"
-    analysis("evaluate", real_store, "--split", "fin", "--predictions", predictions, "--output", tmp_path / "out")
+    analysis(
+        "evaluate", real_store, "--split", "fin", "--predictions", predictions, "--output", tmp_path / "out"
+    )
     per_gene = pd.read_csv(tmp_path / "out/per_gene.tsv", sep="\t").set_index("gene")
     assert per_gene.loc["ITPA", "n"] == 92
     assert set(per_gene["gene_class"]) == {"population_split"}

@@ -1,0 +1,1 @@
+"""From a store to models: the only package that knows torch."""

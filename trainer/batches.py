@@ -1,0 +1,93 @@
+"""Gene batches: some people of one gene, and the distinct windows they carry.
+
+What a batch holds is a pure function of (seed, its number in the run), so neither a restart nor the
+number of processes changes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.cohort import Learners
+from trainer.config import FitConfig
+from trainer.crops import Crops
+from trainer.tiles import Packed, shift
+
+
+@dataclass(frozen=True)
+class GeneBatch:
+    """K people of one gene.
+
+    ``windows`` (n, bytes) are the distinct packed windows among them, shifted; ``haplotype`` (K, 2) says
+    which of those each person carries, -1 = no such haplotype; ``target`` (K,); with ``reverse`` the
+    windows are to be read on the other strand; ``seed`` is for dropout.
+    """
+
+    gene: int
+    people: npt.NDArray[np.int64]
+    windows: Packed
+    haplotype: npt.NDArray[np.int64]
+    target: npt.NDArray[np.float32]
+    reverse: bool
+    seed: int
+
+
+class GeneBatches:
+    """All gene batches of a run, by step and process."""
+
+    def __init__(self, crops: Crops, learners: Learners, config: FitConfig) -> None:
+        self._crops = crops
+        self._learners = learners
+        self._config = config
+        self._people = {
+            int(gene): np.flatnonzero(learners.train[gene] & (crops.ids(gene) >= 0).any(axis=1))
+            for gene in learners.genes.tolist()
+        }
+        self._genes = np.array([gene for gene, people in self._people.items() if len(people) >= 2])
+
+    def at(self, step: int, *, rank: int = 0, n_ranks: int = 1) -> list[GeneBatch]:
+        """The gene batches of one process in one optimiser step: every ``n_ranks``-th of the step's."""
+        n = self._config.genes_per_step
+        return [self.batch(step * n + place) for place in range(rank, n, n_ranks)]
+
+    def epoch(self, step: int) -> float:
+        """How often each gene has been seen after so many steps."""
+        return step * self._config.genes_per_step / len(self._genes)
+
+    def batch(self, number: int) -> GeneBatch:
+        """The gene batch of that number; each pass over the genes has an order of its own."""
+        config = self._config
+        epoch, place = divmod(number, len(self._genes))
+        order = np.random.default_rng([config.seed, 0, epoch]).permutation(self._genes)
+        gene = int(order[place])
+        rng = np.random.default_rng([config.seed, 1, number])
+        people = self._people[gene]
+        if config.people is not None and config.people < len(people):
+            people = np.sort(rng.choice(people, config.people, replace=False))
+        reverse = bool(rng.random() < config.reverse_complement)
+        bases = int(rng.integers(-config.max_shift, config.max_shift, endpoint=True))
+        windows, haplotype = distinct_windows(self._crops, gene, people)
+        return GeneBatch(
+            gene=gene,
+            people=people,
+            windows=shift(windows, bases),
+            haplotype=haplotype,
+            target=self._learners.target[gene, people],
+            reverse=reverse,
+            seed=int(rng.integers(2**62)),
+        )
+
+
+def distinct_windows(
+    crops: Crops, gene: int, people: npt.NDArray[np.integer]
+) -> tuple[Packed, npt.NDArray[np.int64]]:
+    """The distinct windows (n, bytes) that some people carry, and which are theirs: (people, 2), -1 = none."""
+    ids = crops.ids(gene)[people]
+    used, place = np.unique(ids, return_inverse=True)
+    place = place.reshape(ids.shape)
+    if used.size and used[0] < 0:  # -1 sorts first
+        used, place = used[1:], place - 1
+    return crops.windows(gene, used), place.astype(np.int64)

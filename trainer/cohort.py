@@ -1,0 +1,116 @@
+"""The part of a store that a run reads: who trains which gene on what, with everything checked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from seqstore.errors import InputError
+from seqstore.reader import HaplotypeReader
+from seqstore.splits import TRAIN, VALIDATION, open_split
+from seqstore.store import open_store
+from trainer.config import FitConfig
+from trainer.crops import Crops
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Genes x individuals as a run sees them.
+
+    ``role`` (gene, individual) int8 is the split; ``expression`` (gene, individual) float32 of one assay,
+    NaN = not measured; ``fingerprint`` identifies the store; ``length`` and ``context`` are in bases.
+    """
+
+    genes: npt.NDArray[np.object_]
+    individuals: npt.NDArray[np.object_]
+    role: npt.NDArray[np.int8]
+    expression: npt.NDArray[np.float32]
+    fingerprint: str
+    reader: HaplotypeReader
+    context: int
+
+    def crops(self, genes: npt.NDArray[np.integer]) -> Crops:
+        """The distinct centre crops of some genes."""
+        return Crops(self.reader, self.context, tqdm(genes.tolist(), "reading windows", disable=None))
+
+
+@dataclass(frozen=True)
+class Learners:
+    """Who a gene is learnt from: targets (gene, individual), and masks of the people with a target."""
+
+    target: npt.NDArray[np.float32]
+    train: npt.NDArray[np.bool_]
+    validation: npt.NDArray[np.bool_]
+
+    @property
+    def genes(self) -> npt.NDArray[np.int64]:
+        """Genes with at least two training people."""
+        return np.flatnonzero(self.train.sum(axis=1) >= 2)
+
+
+def open_cohort(config: FitConfig) -> Cohort:
+    """Open what a config names.
+
+    Raises:
+        InputError: the store, the split or the assay is not there, or the context does not suit it.
+    """
+    store = open_store(config.store)
+    length = int(store.attrs["length"])
+    context = length if config.context is None else config.context
+    if context > length:
+        raise InputError(f"context: {context} bases, but the windows of {config.store} have {length}")
+    config.head.check(config.trunk.bins(context))
+    assays = [str(assay) for assay in store["assay"].values]
+    if config.assay is None and len(assays) > 1:
+        raise InputError(f"assay: {config.store} has {', '.join(assays)}; name one")
+    assay = assays[0] if config.assay is None else config.assay
+    if assay not in assays:
+        raise InputError(f"assay: {config.store} has no {assay!r}; it has {', '.join(assays)}")
+    role = open_split(config.store, config.split)["split"].values
+    if not (role == TRAIN).any():
+        raise InputError(f"split: {config.split!r} of {config.store} has no training people")
+    return Cohort(
+        genes=store["gene"].values.astype(object),
+        individuals=store["individual"].values.astype(object),
+        role=role,
+        expression=store["expression"].sel(assay=assay).values,
+        fingerprint=str(store.attrs["fingerprint"]),
+        reader=HaplotypeReader(config.store),
+        context=context,
+    )
+
+
+def find_learners(cohort: Cohort, config: FitConfig) -> Learners:
+    """The targets of a config's objective, and who has one.
+
+    Raises:
+        InputError: no gene has enough training people with a target and, in all, the people a batch needs.
+    """
+    train = cohort.role == TRAIN
+    target = config.objective.build().targets(cohort.expression, train)
+    known = np.isfinite(target)
+    learners = Learners(target, train & known, (cohort.role == VALIDATION) & known)
+    skipped = int(train.any(axis=1).sum()) - len(learners.genes)
+    if len(learners.genes) == 0:
+        raise InputError(
+            f"split: no gene of {config.split!r} has two training people whose expression varies"
+        )
+    if skipped:
+        logger.warning(
+            "%d genes with training people are left out: expression constant or unmeasured", skipped
+        )
+    n_people = learners.train[learners.genes].sum(axis=1)
+    if config.people is not None and config.people > n_people.min():
+        gene = cohort.genes[learners.genes[n_people.argmin()]]
+        raise InputError(
+            f"people: {config.people} in a gene batch, but gene {gene} has {n_people.min()} to train"
+        )
+    if not (learners.validation[learners.genes].sum(axis=1) >= 2).any():
+        logger.warning("no gene has two validation people: the last checkpoint counts as the best")
+    return learners

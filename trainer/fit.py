@@ -1,0 +1,161 @@
+"""Fine-tune a model on personal genomes: ``python trainer/fit.py --config C --output RUN``.
+
+Also under ``torchrun``. The same command again goes on where the run was stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+
+from seqstore.commands import run as run_command
+from seqstore.errors import InputError
+from trainer.cohort import find_learners, open_cohort
+from trainer.config import FitConfig
+
+logger = logging.getLogger("trainer.fit")
+
+
+def fit(config: FitConfig) -> None:
+    """Train a model on a split of a store; goes on where the same run was stopped."""
+    n_processes = int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
+    n_here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if int(os.environ.get("RANK", 0)) > 0:
+        logging.getLogger("trainer").setLevel(logging.ERROR)
+
+    # Whatever can be wrong with the input is found before anything is written, and before torch and
+    # lightning are imported, which takes seconds.
+    if config.genes_per_step % n_processes:
+        raise InputError(
+            f"genes_per_step: {config.genes_per_step} is not a multiple of {n_processes} processes"
+        )
+    cohort = open_cohort(config)
+
+    import torch
+    from lightning.fabric import Fabric
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from trainer.batches import GeneBatches
+    from trainer.model import build_model
+    from trainer.passes import Passes
+    from trainer.run import Metrics, Run
+    from trainer.validation import total, validate
+
+    learners = find_learners(cohort, config)
+    run = Run(config.output)
+    resuming = run.check(config, cohort.fingerprint)
+    module = build_model(config)
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=n_here,
+        num_nodes=n_processes // n_here,
+        strategy="ddp" if n_processes > 1 else "auto",
+        precision=config.precision,
+    )
+    fabric.launch()
+    torch.set_float32_matmul_precision("high")  # TensorFloat-32 where there is any
+    if fabric.is_global_zero and not resuming:
+        run.create(config, cohort.fingerprint)
+    model, stepper = fabric.setup(module, optimizer)
+    state = run.resume(module, optimizer)
+    if fabric.is_global_zero:
+        run.cut_metrics(state.step)
+    fabric.barrier()
+
+    crops = cohort.crops(learners.genes)
+    batches = GeneBatches(crops, learners, config)
+    objective = config.objective.build()
+    training = Passes(fabric, model, module.tiling, config.microbatch)
+    validating = Passes(fabric, model, module.tiling, config.microbatch)
+    losses: list[float] = []
+    progress = tqdm(
+        total=config.steps,
+        initial=state.step,
+        unit="step",
+        disable=None if fabric.is_global_zero else True,
+    )
+    model.train()
+    with progress, logging_redirect_tqdm():
+        while state.step < config.steps and not is_stale(state.step, state.best_step, config):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(state.step, config)
+            mine = batches.at(state.step, rank=fabric.global_rank, n_ranks=n_processes)
+            for number, batch in enumerate(mine, start=1):
+                # Processes average their gradients; each gene batch is to weigh 1 / genes_per_step.
+                weight = n_processes / config.genes_per_step
+                loss = training.add_gradient(batch, objective, weight=weight, last=number == len(mine))
+                if not math.isfinite(loss):
+                    gene = cohort.genes[batch.gene]
+                    raise InputError(
+                        f"step {state.step}: the loss of gene {gene} is {loss}; lower learning_rate"
+                    )
+                losses.append(loss)
+            if config.clip:
+                fabric.clip_gradients(model, stepper, max_norm=config.clip, error_if_nonfinite=False)
+            stepper.step()
+            stepper.zero_grad()
+            state.step += 1
+            progress.update()
+            if state.step % config.validate_every and state.step < config.steps:
+                continue
+
+            model.eval()
+            both_strands = config.reverse_complement > 0
+            found = validate(fabric, validating, crops, learners, objective, both_strands=both_strands)
+            model.train()
+            train_loss, windows, bases = total(
+                fabric, [sum(losses) / len(losses) / n_processes, training.n_windows, training.n_bases]
+            )
+            losses.clear()
+            training.n_windows = training.n_bases = 0
+            state.windows += int(windows)
+            state.bases += int(bases)
+            if math.isnan(found.score) or state.best_score is None or found.score > state.best_score:
+                state.best_step = state.step
+                state.best_score = None if math.isnan(found.score) else found.score
+            if fabric.is_global_zero:
+                run.add(
+                    Metrics(
+                        step=state.step,
+                        epoch=batches.epoch(state.step),
+                        learning_rate=learning_rate(state.step - 1, config),
+                        train_loss=train_loss,
+                        validation_loss=found.loss,
+                        validation_r=found.r,
+                        windows=state.windows,
+                        window_equivalents=state.bases / cohort.context,
+                    )
+                )
+                run.save(state, module, optimizer)
+                logger.info(
+                    "step %d: train loss %.4f, validation loss %.4f, r %.3f",
+                    state.step,
+                    train_loss,
+                    found.loss,
+                    found.r,
+                )
+    logger.info("%s: %d steps, best at %d", run.path, state.step, state.best_step)
+
+
+def learning_rate(step: int, config: FitConfig) -> float:
+    """The learning rate of a step: linear warm-up, then a cosine down to 0 or none."""
+    rate = config.learning_rate * min(1.0, (step + 1) / (config.warmup + 1))
+    if config.schedule == "cosine" and step >= config.warmup:
+        done = (step - config.warmup) / max(1, config.steps - config.warmup)
+        rate *= 0.5 + 0.5 * math.cos(math.pi * done)
+    return rate
+
+
+def is_stale(step: int, best_step: int, config: FitConfig) -> bool:
+    """Whether ``patience`` validations have passed without a better score."""
+    return config.patience > 0 and step - best_step >= config.patience * config.validate_every
+
+
+if __name__ == "__main__":
+    run_command("fit.py", fit)

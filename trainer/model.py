@@ -1,0 +1,49 @@
+"""A model: trunk and head, from packed tiles to one value a window."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from trainer.config import FitConfig
+from trainer.head import HaplotypeHead
+from trainer.onehot import OneHot
+from trainer.tiles import Tiling
+from trainer.trunks import TrunkModule
+
+
+class Model(nn.Module):
+    """Reads the distinct tiles of a set of windows and gives each window one value."""
+
+    def __init__(self, trunk: TrunkModule, head: HaplotypeHead, ambiguous: str = "zero") -> None:
+        super().__init__()
+        self.one_hot = OneHot(ambiguous)
+        self.trunk = cast(nn.Module, trunk)
+        self.head = cast(nn.Module, head)
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How the trunk's windows are cut."""
+        return cast(TrunkModule, self.trunk).tiling
+
+    def forward(self, tiles: Tensor, index: Tensor, reverse: bool) -> Tensor:
+        """Values (windows,) float32 of windows given as tiles.
+
+        ``tiles`` (n, bytes) uint8 packed on the + strand, ``index`` (windows, tiles a window) which tiles
+        each window consists of; with ``reverse`` the other strand is read, whose tiles stand in the
+        opposite order.
+        """
+        embedded = cast(TrunkModule, self.trunk).embed(self.one_hot(tiles, reverse)).float()
+        bins = embedded[index.flip(1) if reverse else index].flatten(1, 2)
+        # People of one gene differ little from each other: too little for the digits of bfloat16.
+        with torch.autocast(bins.device.type, enabled=False):
+            return cast(Tensor, self.head(bins))
+
+
+def build_model(config: FitConfig) -> Model:
+    """The untrained model of a config; its random weights depend on ``config.seed`` only."""
+    torch.manual_seed(config.seed)
+    trunk = config.trunk.build()
+    return Model(trunk, config.head.build(trunk.channels), config.ambiguous)

@@ -1,0 +1,200 @@
+"""The run directory: resolved config, metrics, checkpoints.
+
+::
+
+    RUN/config.yaml                         every key, with its default filled in
+    RUN/store.json                          fingerprint of the store that the run was trained on
+    RUN/metrics.csv                         a row a validation
+    RUN/checkpoints/step_00000400/          weights.safetensors, optimizer.pt (tensors only), state.json
+    RUN/predictions.zarr                    written by trainer/predict.py
+
+A checkpoint is written aside and renamed, so one that stands there is whole; the last and the best are
+kept. A run that was stopped goes on from the last.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from seqstore.commands import Parser
+from seqstore.errors import InputError
+from trainer.config import FitConfig, as_mapping
+
+#: Keys that may differ when a run goes on: they say where, not what.
+_WHERE = ("output", "accelerator")
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """A row of metrics.csv.
+
+    ``step`` optimiser steps done, ``epoch`` passes over the genes, ``train_loss`` mean since the last row,
+    ``windows`` run so far with and without gradient in training, ``window_equivalents`` the bases that the
+    trunk read for them over the bases of a window.
+    """
+
+    step: int
+    epoch: float
+    learning_rate: float
+    train_loss: float
+    validation_loss: float
+    validation_r: float
+    windows: int
+    window_equivalents: float
+
+
+@dataclass
+class State:
+    """What a run must remember besides weights and optimizer: its step and its best checkpoint's."""
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float | None = None
+    windows: int = 0
+    bases: int = 0
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_path = self.path / "config.yaml"
+        self.store_path = self.path / "store.json"
+        self.metrics_path = self.path / "metrics.csv"
+        self.predictions_path = self.path / "predictions.zarr"
+
+    def check(self, config: FitConfig, fingerprint: str) -> bool:
+        """Whether a run of this config stands here already.
+
+        Raises:
+            InputError: something else stands here.
+        """
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return False
+        if not self.config_path.is_file():
+            raise InputError(f"{self.path}: exists and is no run; choose another --output")
+        was, now = as_mapping(self.config()), as_mapping(config)
+        for key in was:
+            if key not in _WHERE and was[key] != now[key]:
+                raise InputError(
+                    f"{self.path}: a run with {key} {_short(was[key])}, not {_short(now[key])}, stands there; "
+                    "choose another --output"
+                )
+        self.check_store(fingerprint)
+        return True
+
+    def check_store(self, fingerprint: str) -> None:
+        """Raise an InputError unless the run was trained on the store with this fingerprint."""
+        if json.loads(self.store_path.read_text())["fingerprint"] != fingerprint:
+            raise InputError(f"{self.path}: was trained on another store than the one its config names now")
+
+    def create(self, config: FitConfig, fingerprint: str) -> None:
+        """Write the directory of a new run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.store_path.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
+        aside = self.config_path.with_suffix(".partial")
+        aside.write_text(yaml.safe_dump(as_mapping(config), sort_keys=False))
+        aside.rename(self.config_path)
+
+    def config(self) -> FitConfig:
+        """The config of the run.
+
+        Raises:
+            InputError: no run stands here.
+        """
+        if not self.config_path.is_file():
+            raise InputError(f"{self.path}: no run here (a directory that trainer/fit.py wrote)")
+        parser = Parser()
+        parser.add_class_arguments(FitConfig)
+        values = parser.instantiate(parser.parse_path(str(self.config_path)))
+        return FitConfig(**values.as_dict())
+
+    def checkpoint(self, which: str) -> Path:
+        """The folder of the ``last`` or the ``best`` checkpoint.
+
+        Raises:
+            InputError: there is none yet.
+        """
+        last = max(self._checkpoints(), default=None)
+        if last is None:
+            raise InputError(
+                f"{self.path}: has no checkpoint yet; run trainer/fit.py until its first validation"
+            )
+        return last if which == "last" else last.parent / _folder(_read_state(last).best_step)
+
+    def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
+        """Load the last checkpoint, if there is one."""
+        last = max(self._checkpoints(), default=None)
+        if last is None:
+            return State()
+        load_weights(last, model)
+        optimizer.load_state_dict(torch.load(last / "optimizer.pt", weights_only=True))
+        return _read_state(last)
+
+    def save(self, state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Write a checkpoint; the last and the best are kept."""
+        folder = self.path / "checkpoints" / _folder(state.step)
+        aside = folder.with_suffix(".partial")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, aside / "weights.safetensors", metadata={"format": "pt"})
+        torch.save(optimizer.state_dict(), aside / "optimizer.pt")
+        (aside / "state.json").write_text(json.dumps(asdict(state)) + "\n")
+        aside.rename(folder)
+        for other in self._checkpoints():
+            if other.name not in (folder.name, _folder(state.best_step)):
+                shutil.rmtree(other)
+
+    def add(self, metrics: Metrics) -> None:
+        """Append a row to metrics.csv."""
+        names = [field.name for field in fields(Metrics)]
+        new = not self.metrics_path.exists()
+        with self.metrics_path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, names, lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow(
+                {name: f"{v:.9g}" if isinstance(v, float) else v for name, v in asdict(metrics).items()}
+            )
+
+    def cut_metrics(self, step: int) -> None:
+        """Forget the rows of metrics.csv after ``step``: they are written again."""
+        if not self.metrics_path.exists():
+            return
+        header, *rows = self.metrics_path.read_text().splitlines(keepends=True)
+        kept = [row for row in rows if row.endswith("\n") and int(row.split(",", 1)[0]) <= step]
+        aside = self.metrics_path.with_suffix(".partial")
+        aside.write_text("".join([header, *kept]))
+        aside.rename(self.metrics_path)
+
+    def _checkpoints(self) -> list[Path]:
+        return [path for path in (self.path / "checkpoints").glob("step_*") if path.suffix != ".partial"]
+
+
+def load_weights(checkpoint: Path, model: nn.Module) -> None:
+    """Load a checkpoint's weights into a model."""
+    model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+
+
+def _read_state(checkpoint: Path) -> State:
+    return State(**json.loads((checkpoint / "state.json").read_text()))
+
+
+def _folder(step: int) -> str:
+    return f"step_{step:08d}"
+
+
+def _short(value: Any) -> str:
+    return str(value["class_path"] if isinstance(value, dict) else value)

@@ -1,0 +1,142 @@
+"""Trunks: from one-hot sequence to the embedding of its bins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqstore.errors import InputError
+from trainer.tiles import Tiling
+
+if TYPE_CHECKING:
+    from trainer.config import Enformer
+
+
+@runtime_checkable
+class TrunkModule(Protocol):
+    """What a trunk offers; it is an nn.Module besides.
+
+    ``channels`` are its embedding's. ``tiling`` is set if it is local: then `embed` is given tiles with
+    their halo, (batch, tiling.bases + 2 * tiling.halo, 4), and returns the bins of tiling.bases only.
+    """
+
+    channels: int
+    tiling: Tiling | None
+
+    def embed(self, one_hot: Tensor) -> Tensor:
+        """One-hot (batch, length, 4), A C G T, to (batch, bins, channels)."""
+        ...
+
+
+class ConvolutionalTrunk(nn.Module):
+    """Convolution, GELU, pointwise layer, GELU, sum over the positions of a bin.
+
+    The first layer is a wide hash of the ``kernel`` bases around each position: two alleles differ in it
+    at ``kernel`` positions, each in its own direction. Summing (not averaging) keeps a variant's effect
+    independent of the lengths of bin and window. There is no normalisation over a batch.
+    """
+
+    def __init__(self, channels: int, hidden: int, kernel: int, bin: int) -> None:
+        super().__init__()
+        self.channels = hidden
+        reach = kernel // 2
+        halo = reach + reach % 2  # whole bytes
+        self.tiling: Tiling | None = Tiling(bin, halo)
+        self._excess = halo - reach
+        self.motifs = nn.Conv1d(4, channels, kernel)
+        self.mix = nn.Conv1d(channels, hidden, 1)
+        # A one-hot column has one entry of four, so the variance of the first layer's output is
+        # kernel x std^2 = 4; of the second layer's, channels x std^2 x E[gelu^2].
+        nn.init.normal_(self.motifs.weight, std=2 / kernel**0.5)
+        nn.init.normal_(self.mix.weight, std=1 / channels**0.5)
+        for layer in (self.motifs, self.mix):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def embed(self, one_hot: Tensor) -> Tensor:
+        """Tiles with their halo (batch, bin + 2 halo, 4) to (batch, 1, hidden)."""
+        bases = one_hot[:, self._excess : one_hot.shape[1] - self._excess].transpose(1, 2)
+        hidden = F.gelu(self.mix(F.gelu(self.motifs(bases))))
+        return hidden.float().sum(dim=2).unsqueeze(1)
+
+
+class EnformerTrunk(nn.Module):
+    """The trunk of an Enformer of enformer-pytorch: windows to bins of 128 bases, uncropped, heads left off."""
+
+    def __init__(self, enformer: Any, *, freeze_batch_norm: bool, checkpoint_activations: bool) -> None:
+        super().__init__()
+        self.stem: nn.Sequential = enformer.stem
+        self.conv_tower: nn.Sequential = enformer.conv_tower
+        self.transformer: nn.Sequential = enformer.transformer
+        self.final_pointwise: nn.Sequential = enformer.final_pointwise
+        self.channels = 2 * int(enformer.dim)
+        self.tiling: Tiling | None = None
+        self._freeze_batch_norm = freeze_batch_norm
+        self._checkpoint_activations = checkpoint_activations
+        self.train()
+
+    @classmethod
+    def from_settings(cls, settings: Enformer) -> EnformerTrunk:
+        """Load or draw the weights.
+
+        tf-gamma position features are left off always: they exist for 1,536 bins only.
+
+        Raises:
+            InputError: the checkpoint cannot be loaded.
+        """
+        from enformer_pytorch import Enformer as EnformerModel
+
+        # The package's proportions: 0.4 of dropout, 0.05 on attention, 0.01 on positions.
+        dropout = {
+            "dropout_rate": settings.dropout,
+            "attn_dropout": settings.dropout / 8,
+            "pos_dropout": settings.dropout / 40,
+        }
+        if settings.pretrained is None:
+            enformer = EnformerModel.from_hparams(
+                dim=settings.dim,
+                depth=settings.depth,
+                heads=settings.heads,
+                dim_divisible_by=settings.dim_divisible_by,
+                output_heads={},
+                target_length=-1,
+                use_tf_gamma=False,
+                **dropout,
+            )
+        else:
+            try:
+                enformer = EnformerModel.from_pretrained(
+                    settings.pretrained, use_tf_gamma=False, target_length=-1, **dropout
+                )
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = str(error).strip().split("\n")[0]
+                raise InputError(f"trunk.pretrained: {settings.pretrained}: {reason}") from error
+        return cls(
+            enformer,
+            freeze_batch_norm=settings.freeze_batch_norm,
+            checkpoint_activations=settings.checkpoint_activations,
+        )
+
+    def train(self, mode: bool = True) -> EnformerTrunk:
+        """As of any module; frozen batch-norm layers stay in evaluation mode."""
+        super().train(mode)
+        if self._freeze_batch_norm:
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def embed(self, one_hot: Tensor) -> Tensor:
+        """Windows (batch, length, 4) to (batch, length // 128, 2 * dim)."""
+        bins = self.conv_tower(self.stem(one_hot.transpose(1, 2))).transpose(1, 2)
+        if self._checkpoint_activations and self.training:
+            from torch.utils.checkpoint import checkpoint
+
+            for layer in self.transformer:
+                bins = checkpoint(layer, bins, use_reentrant=False)
+        else:
+            bins = self.transformer(bins)
+        embedded: Tensor = self.final_pointwise(bins)
+        return embedded
