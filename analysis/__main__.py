@@ -10,7 +10,8 @@ import pandas as pd
 from seqstore import open_split, open_store, open_variants, write_split
 from seqstore.commands import Command, run
 from seqstore.errors import InputError
-from seqstore.splits import split_names
+from seqstore.outputs import check_folder
+from seqstore.splits import split_fingerprint, split_names
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def split(
         classes_by_share,
         classes_from_table,
         counts_of,
+        overlapping_test_cells,
         split_people,
     )
 
@@ -94,6 +96,13 @@ def split(
     for split_name, labels in zip(names, made, strict=True):
         attrs = {"gene_class_rule": rule, **labels.attrs}
         write_split(store, split_name, split=labels["split"].values, gene_class=classes, attrs=attrs)
+    overlapping = max(overlapping_test_cells(dataset, labels["split"].values) for labels in made)
+    if overlapping:
+        log.warning(
+            "warning: for %d test cells the same person trains a gene whose window overlaps; put neighbouring "
+            "genes into one class to avoid it",
+            overlapping,
+        )
     for split_name, labels in zip(names, made, strict=True):
         print(f"split {split_name}\n{_aligned(counts_of(labels))}")
 
@@ -141,6 +150,7 @@ def baselines(
     folder = Path(output)
     for method in names:
         _refuse_existing(folder / f"{method}.zarr")
+    check_folder(folder)
     dataset, labels = open_store(store), open_split(store, split)
     check_length(length, int(dataset.attrs["length"]))
     expression = expression_of(dataset, assay=assay)
@@ -156,7 +166,13 @@ def baselines(
     )
     folder.mkdir(parents=True, exist_ok=True)
     n_genes = dataset.sizes["gene"]
-    attrs = {"split": split, "fingerprint": dataset.attrs["fingerprint"], "maf": maf, "seed": seed}
+    attrs = {
+        "split": split,
+        "split_fingerprint": split_fingerprint(labels),
+        "store_fingerprint": dataset.attrs["fingerprint"],
+        "maf": maf,
+        "seed": seed,
+    }
     for method in names:
         for table, stem in ((fitted.weights, "weights"), (fitted.genes, "genes")):
             rows = table[table["method"] == method].drop(columns="method")
@@ -213,6 +229,7 @@ def evaluate(
         raise InputError(f"--draws {draws}: give at least 1")
     folder = Path(output)
     _refuse_existing(folder / "summary.tsv")
+    check_folder(folder)
     dataset = open_store(store)
     splits = [open_split(store, name) for name in dict.fromkeys(split)]
     result = correlate(
@@ -240,8 +257,8 @@ def evaluate(
 
 
 def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise InputError(f"--seed {seed}: give 0 or more")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {seed}: give a number from 0 to {2**32 - 1}")
 
 
 def _refuse_existing(path: Path) -> None:

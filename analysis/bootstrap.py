@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -89,7 +91,9 @@ def mean_interval(
     in_block = (member == np.arange(n_blocks)[:, None]).astype(np.float64)  # (block, gene)
     chosen = resampled(n_blocks, len(draws), rng)
     genes = (chosen @ (in_block @ observed)) / (chosen @ in_block.sum(axis=1)) - observed.mean()
-    genes *= np.sqrt(n_blocks / max(n_blocks - 1, 1))  # a resampled mean varies (n - 1)/n too little
+    if n_blocks > 1:  # a resampled mean varies (n - 1)/n too little, and with few blocks its tails are a t's
+        widen = student_t.ppf(LEVELS[1] / 100, n_blocks - 1) / norm.ppf(LEVELS[1] / 100)
+        genes *= widen * np.sqrt(n_blocks / (n_blocks - 1))
 
     # In a draw where a gene's few people are all alike it has no r: it stands at its own mean.
     known = np.isfinite(draws)

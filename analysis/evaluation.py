@@ -16,7 +16,7 @@ from analysis.expression import expression_of
 from analysis.labels import labels_of, unknown
 from seqstore.errors import InputError
 from seqstore.predictions import open_predictions
-from seqstore.splits import TEST, TRAIN, VALIDATION, open_split, split_names
+from seqstore.splits import TEST, TRAIN, VALIDATION, open_split, split_fingerprint, split_names
 
 CLASS_ORDER = ("random_split", "population_split", "unseen", "negative_control")
 MIN_PEOPLE = 3  # fewer test people than this have no correlation worth the name
@@ -178,19 +178,31 @@ def read_predictions(
         for split_name in splits:
             filled = path.replace("{split}", split_name)
             opened = open_predictions(filled)
-            _refuse_leak(store, str(opened.attrs.get("split", split_name)), split_name, filled)
+            _refuse_leak(store, opened.attrs, split_name, filled)
             predictions[name].append(opened["prediction"])
     return predictions
 
 
-def _refuse_leak(store: str | Path, trained: str, tested: str, path: str) -> None:
-    """Raise an InputError if people who trained or validated a gene in one split test it in the other."""
-    if trained == tested:
+def _refuse_leak(store: str | Path, attrs: Mapping[str, object], tested: str, path: str) -> None:
+    """Raise an InputError if people who trained or validated a gene for predictions test it in ``tested``.
+
+    ``attrs`` are those of the predictions: the name and the fingerprint of the split they were trained on.
+    Predictions that do not name a split are taken on trust.
+    """
+    trained = attrs.get("split")
+    if trained is None:
         return
     if trained not in split_names(store):
         raise InputError(f"{path}: was trained on split {trained!r}, which {store} does not have")
+    opened = open_split(store, str(trained))
+    if attrs.get("split_fingerprint", split_fingerprint(opened)) != split_fingerprint(opened):
+        raise InputError(
+            f"{path}: was trained on another split that was named {trained!r} too; train it again"
+        )
+    if trained == tested:
+        return
     seen, test = (
-        open_split(store, name)["split"].transpose("gene", "individual").values for name in (trained, tested)
+        s["split"].transpose("gene", "individual").values for s in (opened, open_split(store, tested))
     )
     n = int((np.isin(seen, (TRAIN, VALIDATION)) & (test == TEST)).sum())
     if n:

@@ -226,6 +226,20 @@ def split_people(
     )
 
 
+def overlapping_test_cells(dataset: xr.Dataset, split: npt.NDArray[np.int8]) -> int:
+    """How many test cells of ``split`` (gene, individual) have a person who trains an overlapping window."""
+    contig, start = np.array(labels_of(dataset, "contig")), dataset["window_start"].values
+    seen = np.zeros(split.shape, dtype=bool)
+    order = np.lexsort((start, contig))
+    for place, gene in enumerate(order):
+        for other in order[place + 1 :]:
+            if contig[other] != contig[gene] or start[other] - start[gene] >= dataset.attrs["length"]:
+                break
+            seen[gene] |= np.isin(split[other], (TRAIN, VALIDATION))
+            seen[other] |= np.isin(split[gene], (TRAIN, VALIDATION))
+    return int(((split == TEST) & seen).sum())
+
+
 def counts_of(split: xr.Dataset) -> pd.DataFrame:
     """What a split holds: per gene class its genes, and the training, validation and test people of each.
 

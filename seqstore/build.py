@@ -27,6 +27,7 @@ from seqstore.layout import (
     identity_of_build,
 )
 from seqstore.nucleotides import pack
+from seqstore.outputs import check_folder
 from seqstore.plan import Run, describe_inputs, is_kept, make_plan
 from seqstore.reference import Reference
 from seqstore.tasks import workers
@@ -61,6 +62,7 @@ def build(config: BuildConfig) -> None:
 def _check_output(path: Path, config: BuildConfig) -> bool:
     """Whether an unfinished build of the same config and inputs stands at ``path``."""
     if not path.exists():
+        check_folder(path.parent)
         return False
     attributes = attributes_of(path) or {}
     if attributes.get("status") != "building":
@@ -97,7 +99,10 @@ def write_genotypes(block: int, *, path: Path, config: BuildConfig) -> None:
     """Copy the calls of one block of variants from the genotype files into ``variants/call_genotype``."""
     root: Any = zarr.open_group(path, mode="r+")
     group = root["variants"]
-    rows = slice(block * VARIANTS_IN_CHUNK, (block + 1) * VARIANTS_IN_CHUNK)
+    first, last = block * VARIANTS_IN_CHUNK, (block + 1) * VARIANTS_IN_CHUNK
+    while first and _is_twin(group, first):  # repeats of one record are told apart by their order only
+        first -= 1
+    rows = slice(first, last)
     contigs, positions = group["variant_contig"][rows], group["variant_position"][rows]
     alleles = [tuple(filter(None, texts)) for texts in group["variant_allele"][rows]]
     genotypes = open_genotypes(config.genotypes)
@@ -111,8 +116,8 @@ def write_genotypes(block: int, *, path: Path, config: BuildConfig) -> None:
         row = next(wanted, None)
         if row is None:
             continue
-        first, last = int(positions[run_of_sites[0]]), int(positions[run_of_sites[-1]])
-        for record in genotypes.records(str(contigs[row]), first - 1, last):
+        start, stop = int(positions[run_of_sites[0]]) - 1, int(positions[run_of_sites[-1]])
+        for record in genotypes.records(str(contigs[row]), start, stop):
             same = row is not None and record.position == positions[row] and record.alleles == alleles[row]
             if same and is_kept(record, config) and is_snp(record.alleles):
                 calls[row] = record.genotype[columns]
@@ -123,8 +128,19 @@ def write_genotypes(block: int, *, path: Path, config: BuildConfig) -> None:
                 f"{where} is gone since the build was planned; remove the unfinished store and start again"
             )
     with zarr.config.set({"array.write_empty_chunks": True}):
-        group["call_genotype"][rows] = calls
+        group["call_genotype"][block * VARIANTS_IN_CHUNK : last] = calls[block * VARIANTS_IN_CHUNK - first :]
         group["built"][block] = True
+
+
+def _is_twin(group: Any, row: int) -> bool:
+    """Whether a row of the variants is the same record as the one before it."""
+    pair = slice(row - 1, row + 1)
+    contigs, positions, alleles = (
+        group[f"variant_{name}"][pair] for name in ("contig", "position", "allele")
+    )
+    return bool(
+        contigs[0] == contigs[1] and positions[0] == positions[1] and (alleles[0] == alleles[1]).all()
+    )
 
 
 def write_windows(genes: list[int], *, path: Path, config: BuildConfig) -> None:

@@ -164,8 +164,8 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
     ) -> NDBuffer | None:
         prototype = chunk_spec.prototype
         start = await byte_getter.get(prototype, RangeByteRequest(0, _HEADER.size))
-        if start is None:
-            return None
+        if start is None:  # zarr would give zeros, which are a sequence of N
+            raise CorruptChunkError("a chunk file of haplotype_sequence is missing")
         n_head = head_bytes(start.to_bytes())
         head = await byte_getter.get(prototype, RangeByteRequest(0, n_head))
         if head is None:

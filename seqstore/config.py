@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from seqstore.errors import InputError
@@ -50,6 +50,13 @@ class BuildConfig:
     workers: int = 0
 
     def __post_init__(self) -> None:
+        for key in fields(self):
+            if getattr(self, key.name) is None and key.default is not None:
+                raise InputError(f"{key.name}: has no value")
+        if not self.genotypes:
+            raise InputError("genotypes: names no file")
+        if not self.filter:
+            raise InputError('filter: would leave out every record; the default is ["PASS", "."]')
         if self.length < 2 or self.length % 2:
             raise InputError(f"length: {self.length} is not a positive even number of bases")
         if self.reference_margin < 0 or self.reference_margin % 2:

@@ -20,7 +20,7 @@ def read_expression(path: str | Path) -> pd.DataFrame:
     Raises:
         InputError: a gene or an individual stands twice, or a value is not a number.
     """
-    table = read_table(path, "expression table")
+    table = read_table(path, "expression table", numbers=True)
     labels = table.iloc[:, 0].astype(str).map(strip_version)
     refuse_repeats(labels, path, "gene")
     values = table.iloc[:, 1:]

@@ -67,11 +67,13 @@ def _read_gene_table(path: Path) -> pd.DataFrame:
         names[found] = column
     genes = table.rename(columns=names)
     genes["gene"] = genes["gene"].astype(str).map(strip_version)
-    genes["contig"] = genes["contig"].astype(str)
-    genes["strand"] = genes["strand"].astype(str)
     if "gene_name" not in genes:
         genes["gene_name"] = genes["gene"]
-    genes["gene_name"] = genes["gene_name"].fillna(genes["gene"]).astype(str)
+    genes["gene_name"] = genes["gene_name"].where(genes["gene_name"] != "", genes["gene"])
+    for column in ("gene", "contig"):
+        if (genes[column] == "").any():
+            row = int(np.flatnonzero(genes[column] == "")[0])
+            raise InputError(f"{path}: row {row + 1} has no {column}")
     return genes
 
 
@@ -118,6 +120,6 @@ def _check_build(genes: pd.DataFrame, path: Path, build: str | None) -> None:
     if build is None or "build" not in genes:
         return
     wanted = canonical_build(build)
-    for named in genes["build"].dropna().astype(str).unique():
+    for named in set(genes["build"]) - {""}:
         if canonical_build(named) != wanted:
             raise InputError(f"{path}: its genes are in build {named}, but the config's build is {build}")

@@ -70,6 +70,8 @@ class GenotypeFiles:
             genotype = calls[:, :-1].astype(np.int8)
             if genotype.shape[1] == 1:
                 genotype = np.concatenate([genotype, np.full_like(genotype, ABSENT)], axis=1)
+            absent = genotype[:, 1] == ABSENT
+            genotype[absent & (genotype[:, 0] == MISSING)] = MISSING  # a lone "." is a missing call
             yield Record(
                 contig=contig,
                 position=variant.POS,
@@ -79,6 +81,32 @@ class GenotypeFiles:
                 genotype=genotype,
                 phased=calls[:, -1].astype(bool),
             )
+
+    def count(self, contig: str, start: int, stop: int) -> int:
+        """How many records `records` has to yield, counted by another reader.
+
+        Where a file is damaged cyvcf2 ends without a word; pysam raises.
+
+        Raises:
+            InputError: the file is damaged there.
+        """
+        path = self.path_of_contig[contig]
+        verbosity = pysam.set_verbosity(0)
+        try:
+            if path.endswith(".bcf"):
+                with pysam.VariantFile(path) as file:
+                    return sum(
+                        start <= record.pos - 1 < stop for record in file.fetch(contig, max(start, 0), stop)
+                    )
+            with pysam.TabixFile(path) as lines:
+                positions = (int(line.split("\t", 2)[1]) for line in lines.fetch(contig, max(start, 0), stop))
+                return sum(start < position <= stop for position in positions)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path}: cannot be read in {contig}:{start + 1}-{stop} ({error}); is it damaged?"
+            ) from error
+        finally:
+            pysam.set_verbosity(verbosity)
 
     def span(self, contig: str) -> tuple[int, int]:
         """First and last POS of a contig's records (1-based, both included)."""
@@ -131,8 +159,14 @@ def _indexed_contigs(path: str) -> list[str]:
     """The contigs of a file that have records."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such genotype file")
-    if not any(Path(path + ending).is_file() for ending in (".tbi", ".csi")):
+    index = next((Path(path + ending) for ending in (".tbi", ".csi") if Path(path + ending).is_file()), None)
+    if index is None:
         raise InputError(f"{path}: has no index; make one with: bcftools index {path}")
+    if index.stat().st_mtime < Path(path).stat().st_mtime - 1:
+        raise InputError(
+            f"{path}: is newer than its index {index.name}; remake that with: bcftools index -f {path} "
+            f"(or, if only the dates are wrong: touch {index})"
+        )
     verbosity = pysam.set_verbosity(0)  # our error line says it
     try:
         with pysam.VariantFile(path) as file:

@@ -148,7 +148,7 @@ def coordinate_name(column: str) -> str:
 
 def refuse_reserved(columns: Iterable[str], path: str | Path, taken: Iterable[str] = ()) -> None:
     """Raise an InputError if a table's further column would hide an array or a coordinate of the store."""
-    names = set(RESERVED) | set(taken)
+    names = set(RESERVED) | {coordinate_name(name) for name in taken}
     for column in columns:
         name = coordinate_name(column)
         if name in names:

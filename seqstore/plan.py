@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: Bases of a contig that one task scans.
 SCAN_BASES = 500_000
+#: Bases of a REF allele that are compared with the FASTA, at a region's end.
+LONGEST_REF_CHECKED = 1000
 _HASH_WHOLE_BELOW = 1 << 30
 
 #: Runs a function over items, in any order of execution; results in the order of the items.
@@ -90,9 +92,15 @@ def make_plan(config: BuildConfig, run: Run) -> Plan:
     genes = _place_genes(genes, config, reference, genotypes, reconciled)
     individuals, columns = _choose_individuals(config, genotypes, genes.columns, tables, reconciled)
     expression = _align_expression(config, genes, individuals, tables, reconciled)
+    sites = _scan_sites(config, genes, columns, genotypes, reference, reconciled, run)
     for what, count in reconciled.items():
         logger.info("%s: %d", what.replace("_", " "), count)
-    sites = _scan_sites(config, genes, columns, genotypes, reference, reconciled, run)
+    if not len(sites):
+        raise InputError(
+            f"{_first(config.genotypes)}: no variant is left in any window ("
+            f"{reconciled['records_left_out_by_filter']} records left out by filter, "
+            f"{reconciled['records_left_out_not_snp']} that are no SNP)"
+        )
     genes = genes.assign(
         **_variants_of_genes(genes, sites, config.length), covered=_covered(genes, config, genotypes)
     )
@@ -292,20 +300,26 @@ def scan_region(
     region: _Region, *, config: BuildConfig, genotypes: GenotypeFiles, columns: npt.NDArray[np.int64]
 ) -> _Scan:
     """Check every record of a region against the FASTA and the config's policies."""
-    codes = Reference(config.reference).codes(region.reference_contig, region.start, region.stop + 1000)
+    # With the margin, so that whatever is stored of the reference is checked before anything is written.
+    margin = max(config.reference_margin, LONGEST_REF_CHECKED)
+    codes = Reference(config.reference).codes(
+        region.reference_contig, region.start - margin, region.stop + margin
+    )
     sites = Sites([], [], [], [])
     scan_counts = {"filtered": 0, "left_out": 0, "missing": 0}
     mismatches: list[str] = []
     refusals: list[str] = []
     path = genotypes.path_of_contig[region.contig]
+    n_records = 0
     for record in genotypes.records(region.contig, region.start, region.stop):
+        n_records += 1
         if not is_kept(record, config):
             scan_counts["filtered"] += 1
             continue
         where = f"{path}: {record.contig}:{record.position}"
-        offset = record.position - 1 - region.start
+        offset = record.position - 1 - region.start + margin
         expected = codes[offset : offset + len(record.alleles[0])]
-        found = encode(record.alleles[0])[: len(expected)]  # a REF of over 1,000 bases: its beginning
+        found = encode(record.alleles[0])[: len(expected)]  # a REF that is longer yet: its beginning
         if not np.array_equal(found, expected):
             mismatches.append(
                 f"{where}: REF is {record.alleles[0]} but {config.reference} has {decode(expected)} there"
@@ -324,6 +338,12 @@ def scan_region(
         sites.position.append(record.position)
         sites.id.append(record.id)
         sites.alleles.append(record.alleles)
+    n_expected = genotypes.count(region.contig, region.start, region.stop)
+    if n_records != n_expected:
+        where = f"{region.contig}:{region.start + 1}-{region.stop}"
+        raise InputError(
+            f"{path}: only {n_records} of {n_expected} records in {where} can be read; is it damaged?"
+        )
     return _Scan(
         sites=sites,
         n_filtered=scan_counts["filtered"],

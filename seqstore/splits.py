@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,14 @@ def split_names(path: str | Path) -> list[str]:
     check_store(path)
     group: Any = zarr.open_group(path, mode="r")["splits"]
     return sorted(name for name, _ in group.groups() if not name.endswith(".partial"))
+
+
+def split_fingerprint(split: xr.Dataset) -> str:
+    """SHA-256 of who has which role in a split (of `open_split`), with the labels of genes and individuals."""
+    roles = split["split"].transpose("gene", "individual")
+    labels = [str(label) for name in ("gene", "individual") for label in roles[name].values]
+    content = "\n".join(labels).encode() + np.ascontiguousarray(roles.values, dtype=np.int8).tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def write_split(

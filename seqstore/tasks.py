@@ -19,13 +19,13 @@ def workers(n: int) -> Iterator[Run]:
 
     Each worker runs one task at a time: the tasks hold the GIL too much for threads to pay.
     """
-    logging.getLogger("distributed").setLevel(logging.ERROR)  # its start and stop are not the user's news
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its start and stop are not the user's news
     cluster = LocalCluster(  # type: ignore[no-untyped-call]
         n_workers=n,
         threads_per_worker=1,
         processes=n > 1,
         dashboard_address=":0",
-        silence_logs=logging.ERROR,
+        silence_logs=logging.CRITICAL,
     )
     with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from seqstore.errors import InputError
 from seqstore.reader import HaplotypeReader
-from seqstore.splits import TRAIN, VALIDATION, open_split
+from seqstore.splits import TRAIN, VALIDATION, open_split, split_fingerprint
 from seqstore.store import open_store
 from trainer.config import FitConfig
 from trainer.crops import Crops
@@ -24,14 +24,14 @@ class Cohort:
     """Genes x individuals as a run sees them.
 
     ``role`` (gene, individual) int8 is the split; ``expression`` (gene, individual) float32 of one assay,
-    NaN = not measured; ``fingerprint`` identifies the store; ``length`` and ``context`` are in bases.
+    NaN = not measured; ``identity`` holds the fingerprints of store and split; ``context`` is in bases.
     """
 
     genes: npt.NDArray[np.object_]
     individuals: npt.NDArray[np.object_]
     role: npt.NDArray[np.int8]
     expression: npt.NDArray[np.float32]
-    fingerprint: str
+    identity: dict[str, str]
     reader: HaplotypeReader
     context: int
 
@@ -72,7 +72,8 @@ def open_cohort(config: FitConfig) -> Cohort:
     assay = assays[0] if config.assay is None else config.assay
     if assay not in assays:
         raise InputError(f"assay: {config.store} has no {assay!r}; it has {', '.join(assays)}")
-    role = open_split(config.store, config.split)["split"].values
+    split = open_split(config.store, config.split)
+    role = split["split"].values
     if not (role == TRAIN).any():
         raise InputError(f"split: {config.split!r} of {config.store} has no training people")
     return Cohort(
@@ -80,7 +81,10 @@ def open_cohort(config: FitConfig) -> Cohort:
         individuals=store["individual"].values.astype(object),
         role=role,
         expression=store["expression"].sel(assay=assay).values,
-        fingerprint=str(store.attrs["fingerprint"]),
+        identity={
+            "store_fingerprint": str(store.attrs["fingerprint"]),
+            "split_fingerprint": split_fingerprint(split),
+        },
         reader=HaplotypeReader(config.store),
         context=context,
     )

@@ -267,7 +267,7 @@ class FitConfig:
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: int = 50
     weight_decay: float = 1e-3
-    clip: float = 0.0
+    clip: float = 0.2
     validate_every: int = 100
     patience: int = 0
     seed: int = 0

@@ -45,7 +45,7 @@ def fit(config: FitConfig) -> None:
 
     learners = find_learners(cohort, config)
     run = Run(config.output)
-    resuming = run.check(config, cohort.fingerprint)
+    resuming = run.check(config, cohort.identity)
     module = build_model(config)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -61,7 +61,7 @@ def fit(config: FitConfig) -> None:
     fabric.launch()
     torch.set_float32_matmul_precision("high")  # TensorFloat-32 where there is any
     if fabric.is_global_zero and not resuming:
-        run.create(config, cohort.fingerprint)
+        run.create(config, cohort.identity)
     model, stepper = fabric.setup(module, optimizer)
     state = run.resume(module, optimizer)
     if fabric.is_global_zero:

@@ -36,7 +36,9 @@ class Model(nn.Module):
         opposite order.
         """
         embedded = cast(TrunkModule, self.trunk).embed(self.one_hot(tiles, reverse)).float()
-        bins = embedded[index.flip(1) if reverse else index].flatten(1, 2)
+        order = index.flip(1) if reverse else index
+        # Not embedded[order]: on a CPU its gradient is slow, and adds up in an order that varies.
+        bins = embedded.index_select(0, order.flatten()).reshape(len(order), -1, embedded.shape[2])
         # People of one gene differ little from each other: too little for the digits of bfloat16.
         with torch.autocast(bins.device.type, enabled=False):
             return cast(Tensor, self.head(bins))

@@ -88,6 +88,8 @@ class Passes:
         With ``both_strands`` a window's value is the mean over both. The model is to be in evaluation mode.
         """
         windows, haplotype = distinct_windows(crops, gene, people)
+        if len(windows) == 0:
+            return np.full(len(people), np.nan, dtype=np.float32)
         strands = (False, True) if both_strands else (False,)
         runs = [[self._values(part, reverse) for part in self._parts(windows)] for reverse in strands]
         values = torch.stack([torch.cat(parts) for parts in runs]).mean(dim=0).cpu()

@@ -51,7 +51,7 @@ def predict(
     if accelerator is not None:
         config = dataclasses.replace(config, accelerator=accelerator)
     cohort = open_cohort(config)
-    directory.check_store(cohort.fingerprint)
+    directory.check_identity(cohort.identity)
     weights = directory.checkpoint(checkpoint)
 
     from lightning.fabric import Fabric
@@ -85,7 +85,7 @@ def predict(
             "run": str(run),
             "checkpoint": weights.name,
             "split": config.split,
-            "store_fingerprint": cohort.fingerprint,
+            **cohort.identity,
             "windows_run": passes.n_windows,
         },
     )

@@ -3,7 +3,7 @@
 ::
 
     RUN/config.yaml                         every key, with its default filled in
-    RUN/store.json                          fingerprint of the store that the run was trained on
+    RUN/identity.json                       fingerprints of the store and the split that it was trained on
     RUN/metrics.csv                         a row a validation
     RUN/checkpoints/step_00000400/          weights.safetensors, optimizer.pt (tensors only), state.json
     RUN/predictions.zarr                    written by trainer/predict.py
@@ -70,11 +70,11 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config_path = self.path / "config.yaml"
-        self.store_path = self.path / "store.json"
+        self.identity_path = self.path / "identity.json"
         self.metrics_path = self.path / "metrics.csv"
         self.predictions_path = self.path / "predictions.zarr"
 
-    def check(self, config: FitConfig, fingerprint: str) -> bool:
+    def check(self, config: FitConfig, identity: dict[str, str]) -> bool:
         """Whether a run of this config stands here already.
 
         Raises:
@@ -91,21 +91,27 @@ class Run:
                     f"{self.path}: a run with {key} {_short(was[key])}, not {_short(now[key])}, stands there; "
                     "choose another --output"
                 )
-        self.check_store(fingerprint)
+        self.check_identity(identity)
         return True
 
-    def check_store(self, fingerprint: str) -> None:
-        """Raise an InputError unless the run was trained on the store with this fingerprint."""
-        if json.loads(self.store_path.read_text())["fingerprint"] != fingerprint:
-            raise InputError(f"{self.path}: was trained on another store than the one its config names now")
+    def check_identity(self, identity: dict[str, str]) -> None:
+        """Raise an InputError unless the run was trained on this store and this split."""
+        trained_on = json.loads(self.identity_path.read_text())
+        for key, value in identity.items():
+            if trained_on[key] != value:
+                what = key.removesuffix("_fingerprint")
+                raise InputError(
+                    f"{self.path}: was trained on another {what} than the one its config names now"
+                )
 
-    def create(self, config: FitConfig, fingerprint: str) -> None:
-        """Write the directory of a new run."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.store_path.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
-        aside = self.config_path.with_suffix(".partial")
-        aside.write_text(yaml.safe_dump(as_mapping(config), sort_keys=False))
-        aside.rename(self.config_path)
+    def create(self, config: FitConfig, identity: dict[str, str]) -> None:
+        """Write the directory of a new run, whole or not at all."""
+        aside = self.path.with_name(self.path.name + ".partial")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        (aside / self.identity_path.name).write_text(json.dumps(identity) + "\n")
+        (aside / self.config_path.name).write_text(yaml.safe_dump(as_mapping(config), sort_keys=False))
+        aside.rename(self.path)
 
     def config(self) -> FitConfig:
         """The config of the run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -83,6 +84,30 @@ def test_genotype_files(spoilt: Build) -> None:
     assert "cannot be read as VCF or BCF" in spoilt.refused(genotypes=str(spoilt.folder / "text.vcf.gz"))
 
 
+def test_damaged_genotypes(spoilt: Build) -> None:
+    path = spoilt.folder / "genotypes.vcf.gz"
+    intact = path.read_bytes()
+    times = path.stat().st_mtime_ns
+    for share in (0.3, 0.6, 0.8):
+        damaged = bytearray(intact)
+        damaged[int(len(intact) * share)] ^= 0xFF
+        path.write_bytes(damaged)
+        os.utime(path, ns=(times, times))
+        for workers in (1, 2):
+            line = spoilt.refused(workers=workers)
+            assert "genotypes.vcf.gz: cannot be read" in line
+    path.write_bytes(intact)
+    os.utime(path, ns=(times + 10**10, times + 10**10))
+    assert "is newer than its index genotypes.vcf.gz.tbi; remake that with" in spoilt.refused()
+
+
+def test_a_lone_dot_is_a_missing_call(spoilt: Build) -> None:
+    base = spoilt.cohort.contigs["chr1"][299].upper()
+    call = ("chr1", 300, base, "A" if base != "A" else "C", "PASS", ["0|1", "."] * 3)
+    write_vcf(spoilt.folder / "genotypes.vcf.gz", spoilt.cohort.contigs, spoilt.cohort.people, [call])
+    assert "chr1:300: the call of P1 is missing" in spoilt.refused(missing="error")
+
+
 def test_reference(spoilt: Build) -> None:
     assert "no such reference" in spoilt.refused(reference=str(spoilt.folder / "nope.fa"))
     (spoilt.folder / "other.fa").write_text(">scaffold\nACGT\n")
@@ -119,7 +144,12 @@ def test_genes(spoilt: Build) -> None:
     ):
         genes.write_text(table.replace(old, new))
         assert expected in spoilt.refused(), (old, new)
-    genes.write_text(table.replace("note", "build").replace("\tx\n", "\tGRCh37\n"))
+    genes.write_text(
+        table.replace("note", "build")
+        .replace("\tx\n", "\tGRCh37\n")
+        .replace("y\n", "\n")
+        .replace("z\n", "\n")
+    )
     line = spoilt.refused(build="hg38")
     assert "in build GRCh37, but the config's build is hg38" in line
     gtf = spoilt.folder / "genes.gtf"
@@ -141,7 +171,10 @@ def test_people_and_expression(spoilt: Build) -> None:
     assert "column 'P0' stands there more than once" in spoilt.refused()
     expression.write_text(values.replace("ONE", "X1").replace("G2", "X2").replace("THREE", "X3"))
     assert "none of its genes (X1, X2, X3) is in" in spoilt.refused()
-    expression.write_text(values.replace("\n", "\tlots\n", 1).replace("G2\t", "G2\tlots\t"))
+    expression.write_text(values.replace("\tP0\t", "\t").replace("gene\t", "", 1))
+    assert "line 2 has 7 columns, but the header names 5" in spoilt.refused()
+    first = values.split("\n")[1].split("\t")[1]
+    expression.write_text(values.replace(first, "lots"))
     assert "is not a finite number" in spoilt.refused()
     expression.write_text(values)
     samples.write_text(people.replace("P", "Q"))
@@ -180,6 +213,11 @@ def test_config(spoilt: Build) -> None:
         ("min_covered", 2, "min_covered: 2.0 is not a share"),
         ("reference_margin", 3, "reference_margin: 3 is not an even number"),
         ("expression", {}, "expression: names no table"),
+        ("genotypes", [], "genotypes: names no file"),
+        ("filter", [], "filter: would leave out every record"),
+        ("filter", ["q10"], "no variant is left in any window"),
+        ("length", None, "length"),
+        ("store", str(spoilt.folder / "genes.tsv" / "x.zarr"), "genes.tsv: is a file, not a folder"),
     ):
         assert expected in spoilt.refused(**{key: value})
     assert "less than min_covered 0.99" in spoilt.refused("--min_covered", "0.99")

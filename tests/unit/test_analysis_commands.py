@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import xarray as xr
 from analysis_datasets import random_cohort, save_store
 
 from analysis.__main__ import COMMANDS
-from seqstore import open_split
+from analysis.splits import overlapping_test_cells
+from seqstore import open_split, open_store
 from seqstore.commands import run
 from seqstore.predictions import open_predictions, write_predictions
 
@@ -63,7 +65,7 @@ def test_from_split_to_figures(store: Path, tmp_path: Path, capsys: pytest.Captu
     assert "top1: 4 of 6 genes trained, 0 of them constant" in capsys.readouterr().out
     prediction = open_predictions(folder / "enet.zarr")
     assert prediction.attrs["split"] == "main"
-    assert prediction.attrs["fingerprint"] == "f" * 64
+    assert prediction.attrs["store_fingerprint"] == "f" * 64
     assert np.isnan(prediction["prediction"].values).all(axis=1).tolist() == [False] * 4 + [True] * 2
     weights = pd.read_csv(folder / "top1.weights.tsv", sep="\t")
     assert list(weights) == ["gene", "variant_id", "contig", "position", "ref", "alt", "weight"]
@@ -142,7 +144,7 @@ def test_predictions_of_no_split_serve_every_fold(store: Path, tmp_path: Path) -
             ("split", "STORE", "--name", "x", "--gene-class", "t", "--unseen-contigs", "chr1"),
             "either --gene-class or contigs",
         ),
-        (("split", "STORE", "--name", "x", "--seed", "-1"), "--seed -1: give 0 or more"),
+        (("split", "STORE", "--name", "x", "--seed", "-1"), "--seed -1: give a number from 0 to 4294967295"),
         (("split", "ABSENT", "--name", "x"), "no store here"),
         (("baselines", "STORE", "--split", "x", "--output", "OUT"), "no split 'x'"),
         (
@@ -184,3 +186,31 @@ def test_predictions_named_twice_or_trained_on_an_absent_split(
     assert "trained on split 'gone', which" in refused(capsys, *command, f"p={path}", *rest)
     write_predictions(path, [[1.0]], gene=["gene0"], individual=["person000"], name="p")
     assert "the name 'p' comes twice" in refused(capsys, *command, f"p={path}", f"p={path}", *rest)
+
+
+def test_predictions_of_another_split_of_the_same_name_are_refused(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("split", store, "--name", "main", "--random-contigs", "chr1", "--seed", "1") == 0
+    assert (
+        call("baselines", store, "--split", "main", "--methods", "top1", "--output", tmp_path / "base") == 0
+    )
+    shutil.rmtree(store / "splits" / "main")
+    assert call("split", store, "--name", "main", "--random-contigs", "chr1", "--seed", "2") == 0
+    predictions = f"top1={tmp_path / 'base' / 'top1.zarr'}"
+    arguments = ("evaluate", store, "--split", "main", "--predictions", predictions, "--output")
+    assert "another split that was named 'main' too" in refused(capsys, *arguments, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "file").write_text("")
+    assert "is a file, not a folder" in refused(capsys, *arguments, tmp_path / "file" / "out")
+
+
+def test_test_people_who_train_an_overlapping_gene_are_counted(store: Path) -> None:
+    dataset = open_store(store)
+    split = np.zeros((6, 120), dtype=np.int8)
+    split[0], split[1, :7], split[2] = 1, 3, 3
+    starts = np.array([0, dataset.attrs["length"] - 1, 0, 0, 0, 0])
+    near = dataset.assign_coords(window_start=("gene", starts))
+    assert overlapping_test_cells(near, split) == 7
+    starts[1] += 1
+    assert overlapping_test_cells(dataset.assign_coords(window_start=("gene", starts)), split) == 0

@@ -150,6 +150,33 @@ def test_an_unfinished_build_of_another_config_or_changed_input_is_refused(
         build(config)
 
 
+def test_repeats_of_a_record_keep_their_own_calls_over_blocks(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("seqstore.layout", "seqstore.build"):
+        monkeypatch.setattr(f"{module}.VARIANTS_IN_CHUNK", 2)
+    cohort = make_cohort(n_people=2)
+    base = cohort.contigs["chr1"][299].upper()
+    alt = "A" if base != "A" else "C"
+    genotypes = ["0|0", "0|1", "1|0", "1|1", ".|."]
+    calls = [("chr1", 300, base, alt, "PASS", [text, text]) for text in genotypes]
+    write_vcf(cohort.folder / "genotypes.vcf.gz", cohort.contigs, cohort.people, calls)
+    config = cohort.config()
+    build(config)
+    found = seqstore.open_variants(config.store).call_genotype.values[:, 0].tolist()
+    assert found == [[0, 0], [0, 1], [1, 0], [1, 1], [-1, -1]]
+
+
+def test_a_missing_chunk_file_is_an_error_not_n(make_cohort: MakeCohort) -> None:
+    config = make_cohort().config()
+    build(config)
+    (Path(config.store) / "haplotype_sequence/c/2/0/0/0").unlink()
+    windows = seqstore.open_store(config.store).haplotype_sequence
+    assert windows[1, 0].values.any()
+    with pytest.raises(seqstore.CorruptChunkError, match="is missing"):
+        _ = windows[2, 0].values
+
+
 def test_contig_names_with_and_without_chr_are_one(
     make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,11 +224,14 @@ def test_a_gene_without_variants_is_the_reference_for_everyone(make_cohort: Make
     base = cohort.contigs["chr1"][899].upper()
     call = ("chr1", 900, base, "A" if base != "A" else "C", "PASS", ["0|1"] * 6)
     write_vcf(cohort.folder / "genotypes.vcf.gz", cohort.contigs, cohort.people, [call])
-    (cohort.folder / "genes.tsv").write_text("gene\tcontig\ttss\tstrand\nONE\tchr1\t30\t+\n")
+    (cohort.folder / "genes.tsv").write_text(
+        "gene\tcontig\ttss\tstrand\nONE\tchr1\t30\t+\nG2\tchr1\t900\t+\n"
+    )
     config = cohort.config()
     build(config)
     store = seqstore.open_store(config.store)
-    assert (store.haplotype_id.values == 0).all()
+    assert (store.haplotype_id.values[0] == 0).all()
+    assert (store.haplotype_id.values[1] == [0, 1]).all()
     from seqstore.nucleotides import decode, unpack
 
     window = decode(unpack(store.haplotype_sequence.values[0, 3, 1]))

@@ -19,6 +19,7 @@ from seqstore.genotypes import ABSENT, open_genotypes
 from seqstore.individuals import read_individuals
 from seqstore.nucleotides import decode
 from seqstore.reference import Reference
+from seqstore.tables import as_coordinate
 from tests.conftest import Cohort, write_vcf
 
 CONTIGS = {"chr1": "ACGTNacgtnRYACGTACGT", "chr2": "TTTTTTTTTT"}
@@ -74,7 +75,15 @@ def test_a_gene_table_keeps_its_columns(tmp_path: Path) -> None:
     genes = read_genes(path)
     assert genes.columns.tolist() == ["gene", "contig", "tss", "strand", "h2", "gene_name"]
     assert genes["contig"].tolist() == ["1", "1"]
-    assert genes["h2"].iloc[0] == 0.5
+    np.testing.assert_array_equal(as_coordinate(genes["h2"]), [0.5, np.nan])
+
+
+def test_labels_stay_text_and_numbers_become_numbers() -> None:
+    assert as_coordinate(pd.Series(["0010", "0020"])).tolist() == ["0010", "0020"]
+    assert as_coordinate(pd.Series(["NA", "YRI", ""])).tolist() == ["NA", "YRI", ""]
+    assert as_coordinate(pd.Series(["1", "20"])).dtype == np.int64
+    np.testing.assert_array_equal(as_coordinate(pd.Series(["1", "NA", "2.5"])), [1, np.nan, 2.5])
+    assert as_coordinate(pd.Series(["", ""])).tolist() == ["", ""]
 
 
 @pytest.mark.parametrize(

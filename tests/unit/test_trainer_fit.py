@@ -22,6 +22,7 @@ from seqstore.errors import InputError
 from seqstore.predictions import open_predictions
 from tests.conftest import Cohort
 from tests.unit.trainer_stores import N_PEOPLE, N_TRAIN, fit_config, make_store
+from trainer.cohort import open_cohort
 from trainer.config import AttentionHead, Enformer, FitConfig
 from trainer.fit import fit, is_stale, learning_rate
 from trainer.predict import predict
@@ -65,6 +66,13 @@ def test_a_run_directory_holds_everything(store: str, tmp_path: Path) -> None:
     weights = load_file(run.checkpoint("last") / "weights.safetensors")
     assert weights["trunk.motifs.weight"].shape == (8, 4, 5)
     torch.load(run.checkpoint("last") / "optimizer.pt", weights_only=True)
+
+
+def test_a_run_may_go_into_an_empty_folder(store: str, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run.partial").mkdir()  # of a run that was killed at its very beginning
+    fit(fit_config(store, tmp_path / "run", steps=2))
+    assert len(rows(tmp_path / "run")) == 1
 
 
 def test_training_learns_what_can_be_learnt(store: str, tmp_path: Path) -> None:
@@ -190,7 +198,8 @@ def test_another_run_or_anything_else_is_not_overwritten(store: str, tmp_path: P
     fit(config)
     with pytest.raises(InputError, match=r"a run with learning_rate 0\.003, not 0\.5, stands there"):
         fit(dataclasses.replace(config, learning_rate=0.5))
-    (tmp_path / "run" / "store.json").write_text('{"fingerprint": "other"}')
+    identity = tmp_path / "run" / "identity.json"
+    identity.write_text(identity.read_text().replace('"store_fingerprint": "', '"store_fingerprint": "0'))
     with pytest.raises(InputError, match="was trained on another store"):
         fit(config)
     with pytest.raises(InputError, match="was trained on another store"):
@@ -201,7 +210,7 @@ def test_another_run_or_anything_else_is_not_overwritten(store: str, tmp_path: P
         fit(dataclasses.replace(config, output=str(tmp_path / "notes")))
     with pytest.raises(InputError, match="notes: no run here"):
         predict(str(tmp_path / "notes"))
-    Run(tmp_path / "begun").create(config, seqstore.open_store(store).attrs["fingerprint"])
+    Run(tmp_path / "begun").create(config, open_cohort(config).identity)
     with pytest.raises(InputError, match="begun: has no checkpoint yet"):
         predict(str(tmp_path / "begun"))
 
