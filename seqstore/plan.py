@@ -355,10 +355,8 @@ def scan_region(
 
 
 def is_kept(record: Record, config: BuildConfig) -> bool:
-    """Whether a record passes the config's filter; cyvcf2 gives an empty FILTER as PASS or nothing."""
-    if not record.filters or record.filters == ("PASS",):
-        return "PASS" in config.filter or "." in config.filter
-    return all(name in config.filter for name in record.filters)
+    """Whether a record passes the config's filter; "." is an empty FILTER."""
+    return all(name in config.filter for name in record.filters or (".",))
 
 
 def _refuse_calls(

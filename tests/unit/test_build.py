@@ -216,6 +216,10 @@ def test_records_are_left_out_by_filter_and_kind_and_counted(make_cohort: MakeCo
     assert store.attrs["reconciled"]["records_left_out_by_filter"] == 1
     assert store.attrs["reconciled"]["records_left_out_not_snp"] == 2
     assert store.variants_applied.values[0, 0].tolist() == [0, 2]
+    for name, kept in ((".", 285), ("q10", 290)):
+        build(cohort.config(filter=[name], store=str(cohort.folder / f"{name}.zarr")))
+        only = seqstore.open_variants(cohort.folder / f"{name}.zarr")
+        assert only.variant_position.values.tolist() == [kept]
     assert store.variants_skipped.values[0, 0].tolist() == [0, 1]
 
 
