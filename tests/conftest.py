@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -39,6 +40,15 @@ class Cohort:
             "workers": 1,
         }
         return BuildConfig(**(keys | changes))
+
+
+def hashes(store: str | Path) -> dict[str, str]:
+    """The content of every file of a store by its path in it."""
+    return {
+        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(Path(store).rglob("*"))
+        if path.is_file()
+    }
 
 
 def write_vcf(path: Path, contigs: dict[str, str], people: Sequence[str], calls: Sequence[Call]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -16,14 +15,7 @@ import pytest
 from seqstore.errors import InputError
 from seqstore.simulate import simulate
 from seqstore.store import open_store
-
-
-def hashes(store: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(store.rglob("*"))
-        if path.is_file()
-    }
+from tests.conftest import hashes
 
 
 @pytest.mark.slow

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from analysis.__main__ import COMMANDS
 from seqstore.build import build
+from seqstore.commands import run
 from seqstore.config import BuildConfig
 
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
+
+
+Analysis = Callable[..., None]
+
+
+@pytest.fixture
+def analysis() -> Analysis:
+    """Runs `python -m analysis` with some arguments, which is to succeed."""
+
+    def call(*arguments: object) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            run("python -m analysis", COMMANDS, [str(argument) for argument in arguments])
+        assert stopped.value.code == 0
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -5,19 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from analysis.__main__ import COMMANDS
-from seqstore.commands import run
+from tests.real.conftest import Analysis
 
 
-def analysis(*arguments: str | Path) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        run("python -m analysis", COMMANDS, [str(argument) for argument in arguments])
-    assert stopped.value.code == 0
-
-
-def test_elastic_net_over_five_folds(real_store: Path, tmp_path: Path) -> None:
+def test_elastic_net_over_five_folds(real_store: Path, tmp_path: Path, analysis: Analysis) -> None:
     analysis("split", real_store, "--name", "cv", "--folds", "5")
     folds = [f"cv-fold{fold}" for fold in range(5)]
     for fold in folds:
@@ -42,7 +34,7 @@ def test_elastic_net_over_five_folds(real_store: Path, tmp_path: Path) -> None:
     assert summary["n_genes"].tolist() == [8]
 
 
-def test_a_held_out_population(real_store: Path, tmp_path: Path) -> None:
+def test_a_held_out_population(real_store: Path, tmp_path: Path, analysis: Analysis) -> None:
     analysis("split", real_store, "--name", "fin", "--test-population", "FIN")
     analysis("baselines", real_store, "--split", "fin", "--methods", "top1", "--output", tmp_path / "base")
     predictions = f"top1={tmp_path}/base/top1.zarr"

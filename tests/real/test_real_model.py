@@ -5,23 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from analysis.__main__ import COMMANDS
-from seqstore.commands import run
 from seqstore.predictions import open_predictions
+from tests.real.conftest import Analysis
 from trainer.config import FitConfig
 from trainer.fit import fit
 from trainer.predict import predict
 
 
-def analysis(*arguments: str | Path) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        run("python -m analysis", COMMANDS, [str(argument) for argument in arguments])
-    assert stopped.value.code == 0
-
-
-def test_a_convolutional_model_on_a_crop(real_store: Path, tmp_path: Path) -> None:
+def test_a_convolutional_model_on_a_crop(real_store: Path, tmp_path: Path, analysis: Analysis) -> None:
     analysis("split", real_store, "--name", "random")
     analysis("baselines", real_store, "--split", "random", "--methods", "enet", "--output", tmp_path / "base")
     config = FitConfig(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,18 +15,9 @@ import seqstore.build
 from seqstore.build import build
 from seqstore.errors import InputError
 from seqstore.store import describe_store
-from tests.conftest import Cohort, write_vcf
+from tests.conftest import Cohort, hashes, write_vcf
 
 MakeCohort = Callable[..., Cohort]
-
-
-def hashes(store: str) -> dict[str, str]:
-    """Content of every file of a store by its path in it, the build's own place and time left out."""
-    return {
-        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(Path(store).rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_a_store_has_the_labels_of_its_inputs(make_cohort: MakeCohort) -> None:
