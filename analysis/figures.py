@@ -82,8 +82,12 @@ def by_class_figure(table: pd.DataFrame) -> Figure:
 
 
 def gene_wise_table(per_gene: pd.DataFrame) -> pd.DataFrame:
-    """Every gene's r by the first method (x) beside its r by each other one (y), for ``gene_wise_figure``."""
-    points = per_gene.dropna(subset="pearson_r")[["method", "gene", "gene_class", "pearson_r"]]
+    """Every gene's r by the first method (x) beside its r by each other one (y), for ``gene_wise_figure``.
+
+    A gene that one of the two does not predict is left out.
+    """
+    predicted = per_gene[per_gene["note"] != "not predicted"]
+    points = predicted.dropna(subset="pearson_r")[["method", "gene", "gene_class", "pearson_r"]]
     methods = list(dict.fromkeys(points["method"]))
     is_first = points["method"] == (methods[0] if methods else None)
     pairs = points[~is_first].merge(points[is_first], on=["gene", "gene_class"], suffixes=("_y", "_x"))
