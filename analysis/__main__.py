@@ -251,7 +251,12 @@ def evaluate(
     if len(pairs):
         drawn.append(figures.save(figures.gene_wise_figure(pairs), pairs, folder / "gene_wise"))
     result.summary.to_csv(folder / "summary.tsv", sep="\t", index=False, float_format="%.6g")
-    print(_aligned(result.summary))
+    shown = result.summary.astype({"mean_pearson_r": float})
+    untrained = shown["n_missing"] == shown["n_genes"]
+    shown.loc[untrained, ["mean_pearson_r", "ci_low", "ci_high"]] = float("nan")
+    print(_aligned(shown))
+    if untrained.any():
+        print("-: the method predicts none of these genes; each counts 0 in the tables")
     for path in [folder / "summary.tsv", folder / "per_gene.tsv", *drawn]:
         print(path)
 

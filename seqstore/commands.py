@@ -43,19 +43,22 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     for package in ("seqstore", "trainer", "analysis"):
         logging.getLogger(package).setLevel(logging.INFO)
+    arguments = sys.argv[1:] if argv is None else argv
     try:
         if isinstance(commands, Mapping):
             parser = Parser(prog=prog)
             subcommands = parser.add_subcommands(required=True)
             for name, command in commands.items():
                 subcommands.add_subcommand(name, parser_of(command), help=_summary(command))
-            chosen = parser.instantiate(parser.parse_args(argv))
+            arguments = _spelled(arguments, commands.get(arguments[0]) if arguments else None)
+            chosen = parser.instantiate(parser.parse_args(arguments))
             _call(commands[chosen.subcommand], chosen[chosen.subcommand])
         else:
             parser = parser_of(commands, prog=prog)
-            _call(commands, parser.instantiate(parser.parse_args(argv)))
+            arguments = _spelled(arguments, commands)
+            _call(commands, parser.instantiate(parser.parse_args(arguments)))
     except InputError as error:
-        print(f"error: {_one_line(str(error))}{_config_hint(argv, error)}", file=sys.stderr)
+        print(f"error: {_one_line(str(error))}{_config_hint(arguments, error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)
@@ -109,9 +112,21 @@ def _summary(command: Command) -> str:
     return (command.__doc__ or "").strip().split("\n")[0]
 
 
-def _config_hint(argv: list[str] | None, error: InputError) -> str:
+def _spelled(arguments: list[str], command: Command | None) -> list[str]:
+    """Arguments with options spelled as the command has them: hyphens and underscores are one to the user."""
+    if command is None:
+        return arguments
+    here, other = ("_", "-") if _config_of(command) else ("-", "_")
+    spelled = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        is_option = name.startswith("--")
+        spelled.append("--" + name[2:].replace(other, here) + equals + value if is_option else argument)
+    return spelled
+
+
+def _config_hint(arguments: list[str], error: InputError) -> str:
     """The config file, for an error of the parser, which knows keys but not where they stand."""
-    arguments = sys.argv[1:] if argv is None else argv
     paths = [after for before, after in itertools.pairwise(arguments) if before == "--config"]
     return f" (config: {', '.join(paths)})" if isinstance(error, UsageError) and paths else ""
 

@@ -58,6 +58,8 @@ class HaplotypeReader:
         genes, individuals = np.asarray(genes), np.asarray(individuals)
         if genes.ndim != 1 or genes.shape != individuals.shape:
             raise ValueError(f"genes {genes.shape} and individuals {individuals.shape} must be (n,) both")
+        if len(genes) and not (genes.dtype.kind in "iu" and individuals.dtype.kind in "iu"):
+            raise TypeError("genes and individuals are integer positions; look labels up with get_indexer")
         for name, positions, n in (
             ("gene", genes, self.n_genes),
             ("individual", individuals, self.n_individuals),

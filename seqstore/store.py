@@ -75,6 +75,7 @@ def describe_store(path: str | Path) -> dict[str, Any]:
         "individuals": ids.shape[1],
         "assays": [str(assay) for assay in group["assay"][:]],
         "length": attributes["length"],
+        "build": attributes["config"]["build"],
         "variants": group["variants/call_genotype"].shape[0],
         "built": int(built.sum()),
         "bytes_per_window": round(

@@ -18,6 +18,9 @@ from trainer.crops import Crops
 
 logger = logging.getLogger(__name__)
 
+#: With fewer validation people a gene's r says little: the loss decides instead.
+PEOPLE_FOR_R = 10
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -115,6 +118,13 @@ def find_learners(cohort: Cohort, config: FitConfig) -> Learners:
         raise InputError(
             f"people: {config.people} in a gene batch, but gene {gene} has {n_people.min()} to train"
         )
-    if not (learners.validation[learners.genes].sum(axis=1) >= 2).any():
+    n_validation = learners.validation[learners.genes].sum(axis=1)
+    if not (n_validation >= 2).any():
         logger.warning("no gene has two validation people: the last checkpoint counts as the best")
+    elif 2 * (n_validation >= PEOPLE_FOR_R).sum() < (n_validation > 0).sum():
+        logger.warning(
+            "most genes have fewer than %d validation people: their r is not reported (nan), and the loss chooses "
+            "the checkpoint",
+            PEOPLE_FOR_R,
+        )
     return learners

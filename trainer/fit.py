@@ -33,11 +33,11 @@ def fit(config: FitConfig) -> None:
     cohort = open_cohort(config)
 
     import torch
-    from lightning.fabric import Fabric
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     from trainer.batches import GeneBatches
+    from trainer.devices import open_fabric
     from trainer.model import build_model
     from trainer.passes import Passes
     from trainer.run import Metrics, Run
@@ -51,12 +51,11 @@ def fit(config: FitConfig) -> None:
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
 
-    fabric = Fabric(
-        accelerator=config.accelerator,
+    fabric = open_fabric(
+        config,
         devices=n_here,
         num_nodes=n_processes // n_here,
         strategy="ddp" if n_processes > 1 else "auto",
-        precision=config.precision,
     )
     fabric.launch()
     torch.set_float32_matmul_precision("high")  # TensorFloat-32 where there is any

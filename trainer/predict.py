@@ -29,7 +29,8 @@ def predict(
 ) -> None:
     """Predict every gene and individual that has a role in the run's split.
 
-    Each distinct window is run once on each strand, and the two are averaged.
+    Each distinct window is run once on each strand, and the two are averaged. Earlier predictions of the run
+    are replaced. Relative paths of the run's config are taken from the working directory, as in training.
 
     Args:
         run: run directory of trainer/fit.py
@@ -54,15 +55,15 @@ def predict(
     directory.check_identity(cohort.identity)
     weights = directory.checkpoint(checkpoint)
 
-    from lightning.fabric import Fabric
     from tqdm import tqdm
 
+    from trainer.devices import open_fabric
     from trainer.model import build_model
     from trainer.passes import Passes
 
     wanted = np.ones_like(cohort.role, dtype=bool) if everyone else cohort.role > 0
     genes = np.flatnonzero(wanted.any(axis=1))
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=config.precision)
+    fabric = open_fabric(config, devices=1)
     module = build_model(config)
     load_weights(weights, module)
     model = fabric.setup_module(module)

@@ -10,16 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from trainer.cohort import Learners
+from trainer.cohort import PEOPLE_FOR_R, Learners
 from trainer.crops import Crops
 from trainer.objectives import ObjectiveFunction
 from trainer.passes import Passes
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
-
-#: With fewer validation people a gene's r says little: the loss decides instead.
-PEOPLE_FOR_R = 10
 
 
 @dataclass(frozen=True)

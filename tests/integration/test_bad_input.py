@@ -221,6 +221,7 @@ def test_config(spoilt: Build) -> None:
     ):
         assert expected in spoilt.refused(**{key: value})
     assert "less than min_covered 0.99" in spoilt.refused("--min_covered", "0.99")
+    assert "less than min_covered 0.99" in spoilt.refused("--min-covered=0.99")
     assert "reference" in spoilt.refused(reference=None)
     (spoilt.folder / "build.yaml").write_text("a: [\n")
     assert "build.yaml" in refusal(spoilt.capsys, ["build", "--config", str(spoilt.folder / "build.yaml")])
