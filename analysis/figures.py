@@ -68,7 +68,7 @@ def by_class_figure(table: pd.DataFrame) -> Figure:
         axes.axvline(edge - 0.5, color="0.9", linewidth=0.8, zorder=0)
     axes.set_ylabel("Pearson r of predicted and measured expression")
     axes.set_title(
-        "Prediction of held-out people by gene class\ndot: a gene (open: constant or no prediction, counts 0); "
+        "Prediction of held-out people by gene class\ndot: a gene (open: constant or no prediction, counts 0)\n"
         "diamond and bar: mean and its 95% interval",
         fontsize=10.5,
     )
