@@ -251,7 +251,7 @@ def evaluate(
     if len(pairs):
         drawn.append(figures.save(figures.gene_wise_figure(pairs), pairs, folder / "gene_wise"))
     result.summary.to_csv(folder / "summary.tsv", sep="\t", index=False, float_format="%.6g")
-    shown = result.summary.astype({"mean_pearson_r": float})
+    shown = result.summary.copy()
     untrained = shown["n_missing"] == shown["n_genes"]
     shown.loc[untrained, ["mean_pearson_r", "ci_low", "ci_high"]] = float("nan")
     print(_aligned(shown))

@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 #: Individuals in one chunk of windows or genotypes, and variants in one chunk of genotypes.
 INDIVIDUALS_IN_CHUNK = 512
 VARIANTS_IN_CHUNK = 1024
+#: Variants in one chunk of what describes them.
+SITES_IN_CHUNK = 65_536
 
 #: Columns of a plan's genes that are stored as data variables, not as coordinates.
 _VARIABLES_OF_GENE = ("gene_variant_start", "gene_variant_stop", "covered")
@@ -38,17 +40,25 @@ _PER_HAPLOTYPE = {
 }
 #: Names that a column of the gene or sample table cannot have besides its known ones.
 RESERVED = (
-    *("assay", "gene", "individual", "haplotype", "byte", "reference_byte", "variant", "allele"),
-    *(
-        "haplotype_sequence",
-        *_PER_HAPLOTYPE,
-        "reference_sequence",
-        "expression",
-        "built",
-        "variants",
-        "splits",
-    ),
-    *("window_start", "reference_contig", "genotype_contig", *_VARIABLES_OF_GENE),
+    "assay",
+    "gene",
+    "individual",
+    "haplotype",
+    "byte",
+    "reference_byte",
+    "variant",
+    "allele",
+    "haplotype_sequence",
+    "reference_sequence",
+    "expression",
+    "built",
+    "variants",
+    "splits",
+    "window_start",
+    "reference_contig",
+    "genotype_contig",
+    *_PER_HAPLOTYPE,
+    *_VARIABLES_OF_GENE,
 )
 
 
@@ -70,7 +80,14 @@ def create_store(path: str | Path, plan: Plan) -> None:
         coords=coordinates,
     )
     root.to_zarr(aside, mode="w", zarr_format=3, consolidated=False)
-    _variant_sites(plan).to_zarr(aside, group="variants", mode="a", zarr_format=3, consolidated=False)
+    sites = _variant_sites(plan)
+    # Tasks read a few thousand sites each: in one chunk, every task would decode those of the whole genome.
+    chunks = {
+        name: {"chunks": (min(SITES_IN_CHUNK, max(len(plan.sites), 1)), *array.shape[1:])}
+        for name, array in sites.items()
+        if array.dims[0] == "variant"
+    }
+    sites.to_zarr(aside, group="variants", mode="a", zarr_format=3, consolidated=False, encoding=chunks)
     group: Any = zarr.open_group(aside, mode="r+")
     _create_window_arrays(group, plan)
     _create_genotype_arrays(group["variants"], plan)

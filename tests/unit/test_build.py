@@ -40,8 +40,13 @@ def test_a_store_has_the_labels_of_its_inputs(make_cohort: MakeCohort) -> None:
     assert "call_genotype" in tree["variants"]
 
 
-def test_genotypes_are_those_of_the_file(make_cohort: MakeCohort) -> None:
+@pytest.mark.parametrize("sites_in_chunk", [8, 65_536])
+def test_genotypes_are_those_of_the_file(
+    make_cohort: MakeCohort, monkeypatch: pytest.MonkeyPatch, sites_in_chunk: int
+) -> None:
     from cyvcf2 import VCF
+
+    monkeypatch.setattr("seqstore.layout.SITES_IN_CHUNK", sites_in_chunk)
 
     cohort = make_cohort(n_people=5, missing=0.1)
     config = cohort.config(length=400)
