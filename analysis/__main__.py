@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -214,7 +215,8 @@ def evaluate(
         split: name of the split, or of several folds of one: then r is the mean of within-fold r
         predictions: name=path of predictions, in the order of tables and figures; {split} in a path stands
             for each split's name
-        output: folder for per_gene.tsv, summary.tsv and figures with their tables
+        output: folder for per_gene.tsv, summary.tsv, figures with their tables, and expression.json, the recipe
+            of an expression table that was prepared by seqstore expression
         assay: which expression, where the store has several
         negative_controls: column of the gene table; genes for which it is true are a class of their own
         draws: number of bootstrap samples
@@ -243,14 +245,22 @@ def evaluate(
     )
     folder.mkdir(parents=True, exist_ok=True)
     result.per_gene.to_csv(folder / "per_gene.tsv", sep="\t", index=False, float_format="%.6g")
-    drawn = []
+    drawn: list[Path] = []
     points = figures.by_class_table(result.per_gene, result.summary)
     if len(points):
         drawn.append(figures.save(figures.by_class_figure(points), points, folder / "by_class"))
     pairs = figures.gene_wise_table(result.per_gene)
     if len(pairs):
         drawn.append(figures.save(figures.gene_wise_figure(pairs), pairs, folder / "gene_wise"))
-    result.summary.to_csv(folder / "summary.tsv", sep="\t", index=False, float_format="%.6g")
+    summary, preparation = result.summary, result.preparation
+    if preparation is not None:
+        summary = summary.assign(
+            expression_fitted_on=[preparation.fitted_on(name) for name in summary["gene_class"]]
+        )
+        drawn.append(folder / "expression.json")
+        drawn[-1].write_text(json.dumps(preparation.recipe, indent=2) + "\n")
+        print(f"expression: {preparation}")
+    summary.to_csv(folder / "summary.tsv", sep="\t", index=False, float_format="%.6g")
     shown = result.summary.copy()
     untrained = shown["n_missing"] == shown["n_genes"]
     shown.loc[untrained, ["mean_pearson_r", "ci_low", "ci_high"]] = float("nan")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -9,9 +11,12 @@ import xarray as xr
 from seqstore.errors import InputError
 
 MISSING = -1
+ABSENT = -2
 
 
-def dosage_of(variants: xr.Dataset, gene: str, *, length: int | None = None) -> xr.Dataset:
+def dosage_of(
+    variants: xr.Dataset, gene: str, *, length: int | None = None, haploid: Literal[1, 2] = 2
+) -> xr.Dataset:
     """Copies of every ALT allele that each individual carries in a gene's window.
 
     Args:
@@ -19,11 +24,14 @@ def dosage_of(variants: xr.Dataset, gene: str, *, length: int | None = None) -> 
         gene: the gene's label.
         length: bases of a narrower window round the TSS (even); default the window as built. A record
             counts if its POS lies inside, as for the stored window.
+        haploid: what the ALT allele of a haploid call counts: 2 as if homozygous (men on X beside women with
+            one X inactive), or 1.
 
     Returns:
         ``dosage`` (individual, variant) float32 in 0..2, NaN where a call is missing, with the coordinates
-        ``variant_id``, ``contig``, ``position`` (1-based), ``ref`` and ``alt``. A record with several ALT
-        alleles is several variants.
+        ``variant_id``, ``contig``, ``position`` (1-based), ``ref`` and ``alt``, and ``n_skipped``: how many
+        haplotypes carry an ALT allele of the record that is not in their sequence (see docs/format.md). A
+        record with several ALT alleles is several variants.
     """
     number = variants.indexes["gene"].get_loc(gene)
     start, stop = (int(variants[f"gene_variant_{end}"][number]) for end in ("start", "stop"))
@@ -36,7 +44,10 @@ def dosage_of(variants: xr.Dataset, gene: str, *, length: int | None = None) -> 
     record, allele = np.nonzero(alleles[:, 1:] != "")
     calls = records["call_genotype"].transpose("variant", "individual", "haplotype").values[record]
     dosage = (calls == (allele + 1)[:, None, None]).sum(axis=-1, dtype=np.float32)
+    dosage[calls[..., 1] == ABSENT] *= haploid
     dosage[(calls == MISSING).any(axis=-1)] = np.nan
+    skipped = records["call_skipped"].transpose("variant", "individual", "haplotype").values[record]
+    n_skipped = (skipped & (calls == (allele + 1)[:, None, None])).sum(axis=(1, 2))
     return xr.Dataset(
         {"dosage": (("individual", "variant"), dosage.T)},
         coords={
@@ -46,6 +57,7 @@ def dosage_of(variants: xr.Dataset, gene: str, *, length: int | None = None) -> 
             "position": ("variant", records["variant_position"].values[record]),
             "ref": ("variant", alleles[record, 0]),
             "alt": ("variant", alleles[record, allele + 1]),
+            "n_skipped": ("variant", n_skipped),
         },
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,11 @@ import pandas as pd
 import xarray as xr
 
 from analysis.bootstrap import LEVELS, mean_interval, overlapping_blocks, resampled, varies, weighted_pearson
-from analysis.expression import expression_of
+from analysis.expression import expression_of, recipe_in
 from analysis.labels import labels_of, unknown
 from seqstore.errors import InputError
 from seqstore.predictions import open_predictions
+from seqstore.recipe import describe_fit, describe_recipe, fitted_on
 from seqstore.splits import TEST, TRAIN, VALIDATION, open_split, split_fingerprint, split_names
 
 CLASS_ORDER = ("random_split", "population_split", "unseen", "negative_control")
@@ -37,6 +39,27 @@ class Evaluation:
 
     per_gene: pd.DataFrame  # PER_GENE_COLUMNS
     summary: pd.DataFrame  # SUMMARY_COLUMNS
+    preparation: Preparation | None = None  # of the expression; None if the store has no recipe of it
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How the expression that predictions are compared with was prepared, and on whom."""
+
+    recipe: dict[str, Any]  # see seqstore.recipe
+    seen: dict[str, tuple[int, int]]  # by gene class: people who test it and were fitted on, who test it
+
+    def fitted_on(self, gene_class: str) -> str:
+        """On whom the recipe was fitted, and how many of those who test a gene class are among them."""
+        return f"{describe_fit(self.recipe)}, {self._among(gene_class)} test people among them"
+
+    def __str__(self) -> str:
+        among = ", ".join(f"{self._among(gene_class)} ({gene_class})" for gene_class in self.seen)
+        return f"{describe_recipe(self.recipe)}; test people among them: {among}"
+
+    def _among(self, gene_class: str) -> str:
+        n_seen, n_tested = self.seen[gene_class]
+        return f"{n_seen} of {n_tested}"
 
 
 def evaluate(
@@ -86,12 +109,17 @@ def evaluate(
         for name, folds in predictions.items()
     }
 
+    recipe = recipe_in(dataset, assay=assay)
+    fitted = np.zeros(len(people), dtype=bool) if recipe is None else fitted_on(recipe, people)
+    seen: dict[str, tuple[int, int]] = {}
+
     gene_tables, class_rows = [], []
     for number, gene_class in enumerate(CLASS_ORDER):
         members = np.flatnonzero(classes == gene_class)
         if not len(members):
             continue
         tested = test[:, members].any(axis=(0, 1))
+        seen[gene_class] = int((tested & fitted).sum()), int(tested.sum())
         weights = resampled(int(tested.sum()), draws, np.random.default_rng([seed, number]))
         for name, values in predicted.items():
             table, people_draws = _correlations(
@@ -122,6 +150,7 @@ def evaluate(
     return Evaluation(
         per_gene=per_gene[PER_GENE_COLUMNS].reset_index(drop=True),
         summary=pd.DataFrame(class_rows, columns=SUMMARY_COLUMNS),
+        preparation=None if recipe is None else Preparation(recipe, seen),
     )
 
 

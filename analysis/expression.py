@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import xarray as xr
 
 from analysis.labels import labels_of, unknown
@@ -16,11 +18,25 @@ def expression_of(dataset: xr.Dataset, *, assay: str | None = None) -> xr.DataAr
     Raises:
         InputError: the store has no such assay, or several and none was named.
     """
+    number = labels_of(dataset, "assay").index(_assay_of(dataset, assay))
+    expression = dataset["expression"].isel(assay=number).transpose("gene", "individual")
+    return expression.astype("float64").load()
+
+
+def recipe_in(dataset: xr.Dataset, *, assay: str | None = None) -> dict[str, Any] | None:
+    """The recipe by which one assay's expression was prepared (``seqstore.recipe``); None if the store has none.
+
+    Raises:
+        InputError: as for ``expression_of``.
+    """
+    recipe: dict[str, Any] | None = dataset.attrs.get("expression_recipe", {}).get(_assay_of(dataset, assay))
+    return recipe
+
+
+def _assay_of(dataset: xr.Dataset, assay: str | None) -> str:
     assays = labels_of(dataset, "assay")
     if assay is None and len(assays) > 1:
         raise InputError(f"the store has {len(assays)} assays: choose one with --assay ({', '.join(assays)})")
     if assay is not None and assay not in assays:
         raise unknown("assay", assay, assays)
-    number = 0 if assay is None else assays.index(assay)
-    expression = dataset["expression"].isel(assay=number).transpose("gene", "individual")
-    return expression.astype("float64").load()
+    return assays[0] if assay is None else assay

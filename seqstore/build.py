@@ -1,179 +1,319 @@
 """``seqstore build``: inputs to a finished store, in tasks that each write whole chunks of their own.
 
-A build has three steps: a plan (reads and checks everything, writes nothing), the genotypes (tasks
-aligned to the chunks of ``variants``), and the windows (one or more genes a task, out of those
-genotypes). Killed at any moment and started again it ends in the same bytes.
+A build has four steps: a plan (reads and checks all tables, writes nothing), the scan (reads and checks every
+record once, into the spool), the variants (the spool's rows, in the chunks of the store), and the windows (one
+or more genes a task, out of those variants). Killed at any moment and started again it ends in the same bytes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import zarr
 
+from seqstore.chunks import write_chunk
+from seqstore.claim import Claim, claimed
+from seqstore.codec import encode_windows
 from seqstore.config import BuildConfig
+from seqstore.earlier import EarlierStore
 from seqstore.errors import InputError
 from seqstore.genotypes import open_genotypes
-from seqstore.haplotypes import WindowEncoder, is_snp, snp_codes
+from seqstore.haplotypes import WindowEncoder, skipped_calls
 from seqstore.layout import (
+    GENES_IN_CHUNK,
     INDIVIDUALS_IN_CHUNK,
-    VARIANTS_IN_CHUNK,
+    SITES_IN_CHUNK,
     attributes_of,
-    create_store,
+    begin_store,
+    create_arrays,
     identity_of_build,
+    open_group,
+)
+from seqstore.locations import (
+    check_writable,
+    exists,
+    failures_named,
+    files_below,
+    place_of,
+    remove,
+    remove_partial_files,
 )
 from seqstore.nucleotides import pack
-from seqstore.outputs import check_folder
-from seqstore.plan import Run, describe_inputs, is_kept, make_plan
+from seqstore.plan import Plan, describe_inputs, make_plan
+from seqstore.reach import rows_by_contig
+from seqstore.records import calls_to_apply, haplotypes_present, table_of
 from seqstore.reference import Reference
-from seqstore.tasks import workers
+from seqstore.scan import scan_windows
+from seqstore.spool import Spool
+from seqstore.tasks import Run, workers
 
 logger = logging.getLogger(__name__)
 
-#: Genes in one task; a task costs the scheduler a few milliseconds, a gene some tens.
-GENES_IN_TASK = 8
+#: More bases than a contig has: by so much the records of one are moved from those of another to resolve both.
+_APART = 1 << 40
 
 
 def build(config: BuildConfig) -> None:
     """Build a store of haplotype windows from genotypes, a reference, genes and expression.
 
     Raises:
-        InputError: an input cannot be used, or a store stands at ``config.store`` that is finished or
-            was begun with another config.
+        InputError: an input cannot be used, a store stands at ``config.store`` that is finished or was begun
+            with another config, or nothing can be written there (any more).
     """
-    path = Path(config.store)
-    resuming = _check_output(path, config)
-    with workers(config.n_workers) as run:
-        if resuming:
-            logger.info("%s: going on with an unfinished build", path)
-            for file in path.rglob("*.partial"):  # what zarr was writing when it was killed
-                file.unlink()
-        else:
-            create_store(path, make_plan(config, run))
-        _fill(path, config, run)
-    zarr.open_group(path, mode="r+").attrs["status"] = "complete"
-    logger.info("%s: complete", path)
+    place = place_of(config.store)
+    config = dataclasses.replace(config, store=place)
+    if place.startswith("memory://") and (config.n_workers > 1 or config.scheduler):
+        raise InputError(f"{place}: is in the memory of one process; set workers: 1, or give another place")
+    with failures_named(place):
+        status = _status_of_output(place, config)
+        plan = make_plan(config) if status != "building" else None
+        fill_store(config, status, plan)
+    logger.info("%s: complete", place)
 
 
-def _check_output(path: Path, config: BuildConfig) -> bool:
-    """Whether an unfinished build of the same config and inputs stands at ``path``."""
-    if not path.exists():
-        check_folder(path.parent)
-        return False
-    attributes = attributes_of(path) or {}
-    if attributes.get("status") != "building":
-        what = (
-            "a finished store" if attributes.get("status") == "complete" else "something that is not a store"
-        )
-        raise InputError(f"{path}: {what} stands there already; give another path or remove it")
+def fill_store(
+    config: BuildConfig, status: str | None, plan: Plan | None, earlier: EarlierStore | None = None
+) -> None:
+    """Write a store from where a run that was stopped left it in ``status`` (of `what_stands`) to its end.
+
+    ``plan`` is needed as long as the store is not begun or being scanned. What of an ``earlier`` store stands as
+    it is is taken over from there.
+    """
+    place = config.store
+    with claimed(place) as claim, workers(config.n_workers, config.scheduler) as run:
+        if what_stands(place) != status:
+            raise InputError(f"{place}: another build wrote to it just now; run the same command again")
+        if status is not None:
+            logger.info("%s: going on with an unfinished build", place)
+        remove_partial_files(place)
+        if plan is not None and status in (None, "scanning"):
+            _prepare(plan, claim, claim.run(run), earlier, begun=status is not None)
+        _fill(config, claim.run(run), earlier)
+        claim.check()
+        remove(f"{place}/spool")
+        open_group(place, "r+").attrs["status"] = "complete"
+
+
+def _status_of_output(place: str, config: BuildConfig) -> str | None:
+    """How far an unfinished build of the same config and inputs at a place has come; None if there is none."""
+    status = what_stands(place)
+    if status is None:
+        check_writable(place)
+        return None
+    if status not in ("scanning", "building"):
+        raise InputError(f"{place}: {status} stands there already; give another path or remove it")
+    check_same_build(place, config)
+    return status
+
+
+def check_same_build(place: str, config: BuildConfig) -> None:
+    """Refuse to go on with an unfinished store under another config, or with inputs that changed."""
+    attributes = attributes_of(place) or {}
     identity = identity_of_build(config, describe_inputs(config, open_genotypes(config.genotypes)))
     for key, value in identity["config"].items():
         if attributes["config"].get(key) != value:
             raise InputError(
-                f"{path}: an unfinished build stands there with {key} {attributes['config'].get(key)!r}, not "
+                f"{place}: an unfinished build stands there with {key} {attributes['config'].get(key)!r}, not "
                 f"{value!r}; finish it with its own config or remove it"
             )
-    for was, now in zip(attributes["inputs"], identity["inputs"], strict=True):
-        if was != now:
+    was, now = ({file["path"]: file for file in of["inputs"]} for of in (attributes, identity))
+    for changed in (path for path in was | now if was.get(path) != now.get(path)):
+        raise InputError(
+            f"{place}: {changed} changed since that build was begun; remove the unfinished store"
+        )
+
+
+def what_stands(place: str) -> str | None:
+    """The status of an unfinished build, or what else stands at a place; None if nothing does."""
+    status = (attributes_of(place) or {}).get("status")
+    if status == "complete":
+        return "a finished store"
+    if status in ("scanning", "building"):
+        return str(status)
+    if not exists(place):
+        return None
+    # A build that was killed at its very beginning leaves an empty folder, or what zarr was writing.
+    is_empty = all(name.endswith(".partial") for name in files_below(place))
+    return None if is_empty else "something that is not a store"
+
+
+def _prepare(plan: Plan, claim: Claim, run: Run, earlier: EarlierStore | None, *, begun: bool) -> None:
+    """Scan, and make the store's arrays. What the inputs make impossible leaves nothing behind."""
+    place = plan.config.store
+    try:
+        if not begun:
+            begin_store(place, plan)
+        known = earlier.copy_records(place, run) if earlier else None
+        spool, genes = scan_windows(plan.config, plan.genes, plan.genotypes, plan.reconciled, run, known)
+        kept = _rows_of_windows(genes, len(spool))
+        if not len(kept):
             raise InputError(
-                f"{path}: {now['path']} changed since that build was begun; remove the unfinished store"
+                f"{plan.genotypes.paths[0]}: no variant is left in any window ("
+                f"{plan.reconciled['records_left_out_by_filter']} records left out by filter, "
+                f"{plan.reconciled['records_left_out_by_kind']} by their kind of allele)"
             )
-    return True
+        earlier_rows = earlier.match_records(spool, plan, run) if earlier else None
+    except InputError:
+        claim.check()
+        remove(f"{place}/spool")  # first: killed in between, the store is one that can be gone on with
+        remove(place)
+        raise
+    plan.reconciled["variants"] = len(kept)
+    for what, count in plan.reconciled.items():
+        logger.info("%s: %d", what.replace("_", " "), count)
+    claim.check()
+    spool.save(kept, _block_contexts(spool, kept), None if earlier_rows is None else earlier_rows[kept])
+    for column in ("record_start", "record_stop", "variant_start", "variant_stop"):
+        genes[column] = np.searchsorted(kept, genes[column])
+    create_arrays(place, plan, genes, len(kept), spool.n_alleles)
 
 
-def _fill(path: Path, config: BuildConfig, run: Run) -> None:
+def _rows_of_windows(genes: pd.DataFrame, n_rows: int) -> np.ndarray:
+    """The rows of the spool that some window is made with, or that lie in its reference window."""
+    edges = np.zeros(n_rows + 1, dtype=np.int64)
+    for name in ("record", "variant"):
+        np.add.at(edges, genes[f"{name}_start"], 1)
+        np.add.at(edges, genes[f"{name}_stop"], -1)
+    return np.flatnonzero(np.cumsum(edges)[:-1] > 0)
+
+
+def _block_contexts(spool: Spool, kept: np.ndarray) -> np.ndarray:
+    """For each block of variants, the row of the spool from which on its records can be resolved."""
+    clean = np.concatenate([rows.offset + rows.clean for rows in rows_by_contig(spool).values()])
+    starts: np.ndarray = clean[kept[::SITES_IN_CHUNK]]
+    return starts
+
+
+def _fill(config: BuildConfig, run: Run, earlier: EarlierStore | None) -> None:
     """Run the tasks that are not done yet."""
-    group: Any = zarr.open_group(path, mode="r")
+    group = open_group(config.store)
     blocks = np.flatnonzero(~np.asarray(group["variants/built"][:], dtype=bool)).tolist()
-    run(partial(write_genotypes, path=path, config=config), blocks, "genotypes")
-    genes = np.flatnonzero(~np.asarray(group["built"][:], dtype=bool)).tolist()
-    tasks = [genes[i : i + GENES_IN_TASK] for i in range(0, len(genes), GENES_IN_TASK)]
-    run(partial(write_windows, path=path, config=config), tasks, "windows")
+    if blocks:
+        run(partial(write_variants, path=config.store, config=config), blocks, "variants")
+    blocks = np.flatnonzero(~np.asarray(group["built"][:], dtype=bool)).tolist()
+    run(partial(write_windows, path=config.store, config=config, earlier=earlier), blocks, "windows")
 
 
-def write_genotypes(block: int, *, path: Path, config: BuildConfig) -> None:
-    """Copy the calls of one block of variants from the genotype files into ``variants/call_genotype``."""
-    root: Any = zarr.open_group(path, mode="r+")
+def write_variants(block: int, *, path: str, config: BuildConfig) -> None:
+    """Copy one block of variants from the spool into ``variants``, and mark the calls that are skipped."""
+    root = open_group(path, "r+")
     group = root["variants"]
-    first, last = block * VARIANTS_IN_CHUNK, (block + 1) * VARIANTS_IN_CHUNK
-    while first and _is_twin(group, first):  # repeats of one record are told apart by their order only
-        first -= 1
-    rows = slice(first, last)
-    contigs, positions = group["variant_contig"][rows], group["variant_position"][rows]
-    alleles = [tuple(filter(None, texts)) for texts in group["variant_allele"][rows]]
-    genotypes = open_genotypes(config.genotypes)
-    column_of = {label: column for column, label in enumerate(genotypes.individuals)}
-    columns = [column_of[label] for label in root["individual"][:]]
-    calls = np.empty((len(positions), len(columns), 2), dtype=np.int8)
-    # One query for each stretch of sites without a long gap (between windows, or to another contig).
-    breaks = np.flatnonzero((contigs[1:] != contigs[:-1]) | (np.diff(positions) > config.length)) + 1
-    for run_of_sites in np.split(np.arange(len(positions)), breaks):
-        wanted = iter(run_of_sites)
-        row = next(wanted, None)
-        if row is None:
-            continue
-        start, stop = int(positions[run_of_sites[0]]) - 1, int(positions[run_of_sites[-1]])
-        for record in genotypes.records(str(contigs[row]), start, stop):
-            same = row is not None and record.position == positions[row] and record.alleles == alleles[row]
-            if same and is_kept(record, config) and is_snp(record.alleles):
-                calls[row] = record.genotype[columns]
-                row = next(wanted, None)
-        if row is not None:
-            where = f"{genotypes.path_of_contig[str(contigs[row])]}: {contigs[row]}:{positions[row]}"
-            raise InputError(
-                f"{where} is gone since the build was planned; remove the unfinished store and start again"
-            )
+    spool, rows, begin = Spool.load(path, block)
+    first, stop = block * SITES_IN_CHUNK, block * SITES_IN_CHUNK + len(rows)
+    end = int(rows[-1]) + 1
+    chosen = rows - begin  # the block's rows among those from where they can be resolved
+    position, alleles = spool.column("position", begin, end), spool.column("allele", begin, end)
+    records = table_of(position, alleles, config.variants)
+    contigs = spool.contig(begin, end)
+    number = np.cumsum(np.append(0, contigs[1:] != contigs[:-1]))
+    records = records._replace(start=records.start + number * _APART)
+    n_individuals = root["individual"].shape[0]
     with zarr.config.set({"array.write_empty_chunks": True}):
-        group["call_genotype"][block * VARIANTS_IN_CHUNK : last] = calls[block * VARIANTS_IN_CHUNK - first :]
+        group["variant_contig"][first:stop] = contigs[chosen]
+        group["variant_position"][first:stop] = position[chosen]
+        group["variant_id"][first:stop] = spool.column("id", begin, end)[chosen]
+        texts = np.full((len(rows), group["variant_allele"].shape[1]), "", dtype=object)
+        texts[:, : alleles.shape[1]] = alleles[chosen]
+        group["variant_allele"][first:stop] = texts
+        for people in _blocks_of_people(n_individuals):
+            genotype = spool.calls("call_genotype", begin, end, people)
+            phased = None
+            if config.unphased == "iupac":
+                phased = spool.calls("call_genotype_phased", begin, end, people)
+                group["call_genotype_phased"][first:stop, people] = phased[chosen]
+            group["call_genotype"][first:stop, people] = genotype[chosen]
+            calls = calls_to_apply(genotype, phased, records, missing_is_n=config.missing == "n")
+            group["call_skipped"][first:stop, people] = skipped_calls(records, calls)[chosen]
         group["built"][block] = True
 
 
-def _is_twin(group: Any, row: int) -> bool:
-    """Whether a row of the variants is the same record as the one before it."""
-    pair = slice(row - 1, row + 1)
-    contigs, positions, alleles = (
-        group[f"variant_{name}"][pair] for name in ("contig", "position", "allele")
-    )
-    return bool(
-        contigs[0] == contigs[1] and positions[0] == positions[1] and (alleles[0] == alleles[1]).all()
-    )
+def write_windows(block: int, *, path: str, config: BuildConfig, earlier: EarlierStore | None = None) -> None:
+    """Encode the windows of one block of genes out of the store's own variants.
 
-
-def write_windows(genes: list[int], *, path: Path, config: BuildConfig) -> None:
-    """Encode the windows of some genes out of the store's own genotypes."""
-    root: Any = zarr.open_group(path, mode="r+")
-    reference = Reference(config.reference)
-    starts, contigs = root["window_start"][:], root["reference_contig"][:]
+    Chunks that stand in an ``earlier`` store are taken over.
+    """
+    root = open_group(path, "r+")
     variants = root["variants"]
-    first, last = variants["gene_variant_start"][:], variants["gene_variant_stop"][:]
-    n_individuals = root["individual"].shape[0]
+    reference = Reference(config.reference)
+    genes = slice(block * GENES_IN_CHUNK, min((block + 1) * GENES_IN_CHUNK, root["gene"].shape[0]))
+    starts, contigs = root["window_start"][genes], root["reference_contig"][genes]
+    called = root["genotype_contig"][genes]
+    reach = np.stack([root["reach_start"][genes], root["reach_stop"][genes]], axis=1)
+    rows_of = np.stack([variants[f"gene_record_{end}"][genes] for end in ("start", "stop")], axis=1)
+    n_genes, n_individuals = len(starts), root["individual"].shape[0]
+    margin, half = config.reference_margin, config.length // 2
+    blocks = _blocks_of_people(n_individuals)
+    small = {name: np.empty((n_genes, n_individuals, 2), np.int32) for name in _COUNTS}
+    flanked = np.empty((n_genes, half + margin), np.uint8)
+    standing = earlier.standing(root, genes, small) if earlier else None
     with zarr.config.set({"array.write_empty_chunks": True}):
-        for gene in genes:
-            rows = slice(int(first[gene]), int(last[gene]))
-            start, margin = int(starts[gene]), config.reference_margin
-            codes = reference.codes(str(contigs[gene]), start - margin, start + config.length + margin)
-            encoder = WindowEncoder(
-                reference=codes[margin : margin + config.length],
-                offset=variants["variant_position"][rows].astype(np.int64) - 1 - start,
-                codes=snp_codes(variants["variant_allele"][rows]),
-                missing_is_n=config.missing == "n",
+        for number, gene in enumerate(range(genes.start, genes.stop)):
+            rows = slice(*rows_of[number].tolist())
+            start, contig = int(starts[number]), str(contigs[number])
+            first, stop = reach[number].tolist()
+            records = table_of(
+                variants["variant_position"][rows],
+                np.asarray(variants["variant_allele"][rows], dtype=object),
+                config.variants,
             )
-            whole = {name: np.empty((n_individuals, 2), np.int32) for name in _COUNTS}
-            genotype = variants["call_genotype"][rows]
-            for begin in range(0, n_individuals, INDIVIDUALS_IN_CHUNK):
-                people = slice(begin, min(begin + INDIVIDUALS_IN_CHUNK, n_individuals))
-                block = encoder.encode(genotype[:, people])
-                root["haplotype_sequence"][gene, people] = block.windows
+            encoder = WindowEncoder(
+                records=records,
+                reference=reference.codes(contig, first, stop),
+                reference_start=first,
+                tss=start + half,
+                length=config.length,
+            )
+            # Where no record tells who is haploid, those next to the window do.
+            beside = _on_contig(variants, slice(max(rows.start - 1, 0), rows.start + 1), str(called[number]))
+            telling = rows if rows.start < rows.stop else beside
+            if standing is not None:
+                encoder.know(standing.windows(gene))
+            for people in blocks:
+                if standing is not None and standing.take_over(gene, people, rows):
+                    continue
+                genotype = variants["call_genotype"][rows, people]
+                phased = (
+                    variants["call_genotype_phased"][rows, people] if config.unphased == "iupac" else None
+                )
+                calls = calls_to_apply(genotype, phased, records, missing_is_n=config.missing == "n")
+                ploidy = genotype if len(genotype) else variants["call_genotype"][telling, people]
+                others = (variants["call_genotype"][telling, block] for block in blocks if block != people)
+                encoded = encoder.encode(calls, haplotypes_present(ploidy, others))
+                if standing is not None:
+                    standing.check_same(gene, people, encoded.haplotype_id)
+                which = encoded.which
+                if n_individuals > INDIVIDUALS_IN_CHUNK:  # the last chunk is padded
+                    which = np.pad(
+                        which, ((0, INDIVIDUALS_IN_CHUNK - len(which)), (0, 0)), constant_values=-1
+                    )
+                chunk = (gene, people.start // INDIVIDUALS_IN_CHUNK, 0, 0)
+                write_chunk(root["haplotype_sequence"], chunk, encode_windows(encoded.windows, which))
                 for name, field in _COUNTS.items():
-                    whole[name][people] = getattr(block, field)
-            for name, values in whole.items():
-                root[name][gene] = values
-            root["reference_sequence"][gene] = pack(codes)
-            root["built"][gene] = True
+                    small[name][number, people] = getattr(encoded, field)
+            flanked[number] = pack(reference.codes(contig, start - margin, start + 2 * half + margin))
+        for name, values in small.items():
+            root[name][genes] = values
+        root["reference_sequence"][genes] = flanked
+        root["built"][block] = True
+
+
+def _on_contig(variants: Any, rows: slice, contig: str) -> slice:
+    """Those of a few rows of the variants that are on a contig."""
+    on = np.flatnonzero(np.asarray(variants["variant_contig"][rows], dtype=object) == contig)
+    return slice(rows.start + int(on[0]), rows.start + int(on[-1]) + 1) if len(on) else slice(0, 0)
+
+
+def _blocks_of_people(n_individuals: int) -> list[slice]:
+    """The individuals of each chunk."""
+    return [
+        slice(begin, min(begin + INDIVIDUALS_IN_CHUNK, n_individuals))
+        for begin in range(0, n_individuals, INDIVIDUALS_IN_CHUNK)
+    ]
 
 
 _COUNTS = {

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,21 +44,42 @@ class CorruptChunkError(ValueError):
 
 
 def encode_chunk(rows: Bytes, window_bytes: int, level: int = 3) -> bytes:
-    """Encode rows (individuals, bytes a row), each of one or more windows of ``window_bytes``.
+    """Encode rows (individuals, bytes a row), each of one or more windows of ``window_bytes``."""
+    number_of: dict[bytes, int] = {}
+    which = [
+        number_of.setdefault(window.tobytes(), len(number_of)) for window in rows.reshape(-1, window_bytes)
+    ]
+    windows = np.frombuffer(b"".join(number_of), dtype=np.uint8).reshape(-1, window_bytes)
+    return encode_windows(windows, np.array(which).reshape(len(rows), -1), level)
 
-    A row of zeros (padding behind the last individual, or an all-N window) becomes an empty frame.
+
+def encode_windows(windows: Bytes, which: npt.NDArray[np.integer], level: int = 3) -> bytes:
+    """Encode rows that consist of some of the distinct ``windows`` (window, bytes), in first-seen order.
+
+    ``which`` (individual, windows a row) says of which ones, -1 = a window of zeros. A row of zeros (padding
+    behind the last individual, nobody there, all N) becomes an empty frame.
     """
-    n_rows, row_bytes = rows.shape
-    dictionary = _most_frequent_window(rows.reshape(-1, window_bytes))
+    window_bytes = windows.shape[1]
+    is_zero = np.append(~windows.any(axis=1), True)
+    counts = np.bincount(which[~is_zero[which]], minlength=len(windows))
+    dictionary = windows[counts.argmax()].tobytes() if counts.any() else bytes(window_bytes)
     dictionary_data = _both_phases(dictionary)
     dictionary_data.precompute_compress(level=level)
     compressor = zstandard.ZstdCompressor(level=level, dict_data=dictionary_data, write_content_size=False)
-    frames = [compressor.compress(row) if row.any() else b"" for row in rows]
-    table = np.empty(n_rows, dtype=_TABLE)
+    frame_of: dict[tuple[int, ...], bytes] = {}
+    row = np.empty((which.shape[1], window_bytes), dtype=np.uint8)
+    frames = []
+    for key in map(tuple, which.tolist()):
+        if key not in frame_of:
+            for place, number in enumerate(key):
+                row[place] = windows[number] if number >= 0 else 0
+            frame_of[key] = b"" if is_zero[list(key)].all() else compressor.compress(row.data)
+        frames.append(frame_of[key])
+    table = np.empty(len(frames), dtype=_TABLE)
     table["end"] = np.cumsum([len(frame) for frame in frames], dtype=np.int64)
     table["crc"] = [zlib.crc32(frame) for frame in frames]
     dictionary_frame = zstandard.ZstdCompressor(level=level).compress(dictionary)
-    head = _HEADER.pack(_MAGIC, n_rows, row_bytes, window_bytes, len(dictionary_frame))
+    head = _HEADER.pack(_MAGIC, len(frames), row.nbytes, window_bytes, len(dictionary_frame))
     head += table.tobytes() + dictionary_frame
     return b"".join([head, _CRC.pack(zlib.crc32(head)), *frames])
 
@@ -192,12 +212,6 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
         windows = rows.reshape(1, len(wanted), *chunk_spec.shape[2:])
         selected = windows[(selection[0], compact, *selection[2:])]
         return prototype.nd_buffer.from_numpy_array(np.asarray(selected, order="C"))
-
-
-def _most_frequent_window(windows: Bytes) -> bytes:
-    """The commonest window that is not all zeros (padding), the first of equals."""
-    counts = Counter(window.tobytes() for window in windows if window.any())
-    return max(counts, key=counts.__getitem__) if counts else bytes(windows.shape[1])
 
 
 def _both_phases(window: bytes) -> zstandard.ZstdCompressionDict:

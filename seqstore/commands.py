@@ -61,6 +61,7 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
         print(f"error: {_one_line(str(error))}{_config_hint(arguments, error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr's reads and writes end unfinished
         print("interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

@@ -15,6 +15,29 @@ _BUILD_OF_ALIAS = {
     "hs1": "T2T-CHM13",
 }
 
+#: The pseudoautosomal regions of X and Y (1-based, both ends included; Genome Reference Consortium, T2T
+#: Consortium): there, and nowhere else on X and Y, men have two haplotypes.
+_PSEUDOAUTOSOMAL = {
+    "GRCh37": {
+        "X": {"PAR1": (60_001, 2_699_520), "PAR2": (154_931_044, 155_260_560)},
+        "Y": {"PAR1": (10_001, 2_649_520), "PAR2": (59_034_050, 59_363_566)},
+    },
+    "GRCh38": {
+        "X": {"PAR1": (10_001, 2_781_479), "PAR2": (155_701_383, 156_030_895)},
+        "Y": {"PAR1": (10_001, 2_781_479), "PAR2": (56_887_903, 57_217_415)},
+    },
+    "T2T-CHM13": {
+        "X": {"PAR1": (1, 2_394_410), "PAR2": (153_925_835, 154_259_566)},
+        "Y": {"PAR1": (1, 2_458_320), "PAR2": (62_122_810, 62_460_029)},
+    },
+}
+
+
+def pseudoautosomal_regions(contig: str, build: str | None) -> dict[str, tuple[int, int]]:
+    """The pseudoautosomal regions of a contig by name, 1-based; none for autosomes and unknown builds."""
+    of_build = _PSEUDOAUTOSOMAL.get(canonical_build(build) if build else "", {})
+    return of_build.get(contig.removeprefix("chr"), {})
+
 
 def reconcile(contig: str, available: Iterable[str]) -> str | None:
     """The name among ``available`` that means ``contig``, with or without ``chr``; None if there is none."""

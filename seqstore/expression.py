@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,34 +11,47 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from seqstore.bed import is_bed, read_phenotypes
 from seqstore.errors import InputError
-from seqstore.genes import strip_version
-from seqstore.tables import read_table, refuse_repeats
+from seqstore.genes import GIVEN, is_copy_on_y, labels_as_given, strip_version
+from seqstore.h5ad import read_h5ad
+from seqstore.tables import bare_name, lines_of, read_table, refuse_repeats
+
+#: Columns that describe the gene, between its label and the individuals (Geuvadis: Gene_Symbol, Chr, Coord).
+_DESCRIBING = (
+    *("gene_symbol", "gene_name", "symbol", "name", "description", "gene_type", "gene_biotype", "biotype"),
+    *("chr", "chrom", "contig", "coord", "tss", "start", "end", "strand", "length"),
+)
 
 
 def read_expression(path: str | Path) -> pd.DataFrame:
-    """Read an expression table: first column the gene, then one column an individual; NaN = not measured.
+    """Read expression as genes x individuals, float32, NaN = not measured; genes are without their version.
+
+    The ending says the format: a phenotype BED of QTLtools, FastQTL or tensorQTL (``.bed``,
+    ``.bed.parquet``), GTEx's GCT (``.gct``), AnnData (``.h5ad``; its X, obs are the individuals), else a
+    table (tabs, ``.csv`` or ``.parquet``) whose first column, or in Parquet the index, is the gene; columns
+    that describe the gene may follow it, then one column an individual. All text may be gzipped (``.gz``).
 
     Raises:
-        InputError: a gene or an individual stands twice, or a value is not a number.
+        InputError: it cannot be read, a gene or an individual has no label or stands twice, or a value is
+            not a number.
     """
-    table = read_table(path, "expression table", numbers=True)
-    labels = table.iloc[:, 0].astype(str).map(strip_version)
-    refuse_repeats(labels, path, "gene")
-    values = table.iloc[:, 1:]
-    numbers = values.apply(pd.to_numeric, errors="coerce")
-    bad = (numbers.isna() & values.notna()).to_numpy() | np.isinf(numbers.to_numpy(dtype=np.float64))
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise InputError(
-            f"{path}: {values.iloc[row, column]!r} of gene {labels.iloc[row]}, individual "
-            f"{values.columns[column]} is not a finite number (write NA for not measured)"
-        )
-    return pd.DataFrame(numbers.astype(np.float32)).set_index(pd.Index(labels, name="gene"))
+    path = Path(path)
+    if is_bed(path):
+        table = read_phenotypes(path)
+    elif bare_name(path).endswith(".gct"):
+        table = _read_gct(path)
+    elif bare_name(path).endswith(".h5ad"):
+        table = read_h5ad(path)
+    else:
+        table = _read_expression_table(path)
+    return _checked(table, path)
 
 
 def match_genes(labels: Sequence[str], names: Sequence[str], rows: pd.Index, path: str | Path) -> list[int]:
     """The row of an expression table of each gene, -1 = none: by label, else by name.
+
+    A copy on chrY of a pseudoautosomal gene, which has the name of the gene, matches by label only.
 
     Raises:
         InputError: two genes match one row, or a gene's label and name match different rows.
@@ -45,16 +60,40 @@ def match_genes(labels: Sequence[str], names: Sequence[str], rows: pd.Index, pat
     matched = []
     taken: dict[int, str] = {}
     for label, name in zip(labels, names, strict=True):
-        found = {position[key] for key in (label, name) if key in position}
+        keys = (label,) if is_copy_on_y(label) else (label, name)
+        found = {position[key] for key in keys if key in position}
         if len(found) > 1:
             raise InputError(f"{path}: gene {label} ({name}) matches two rows, {label} and {name}; keep one")
         row = found.pop() if found else -1
         if row in taken:
-            raise InputError(f"{path}: row {rows[row]} matches two genes, {taken[row]} and {label}")
+            raise InputError(
+                f"{path}: row {rows[row]} matches two genes, {taken[row]} and {label}; label it by gene id, or "
+                "keep one of the genes"
+            )
         if row >= 0:
             taken[row] = label
         matched.append(row)
     return matched
+
+
+def count_matches(genes: pd.DataFrame, table: pd.DataFrame, rows: Sequence[int]) -> dict[str, int]:
+    """How many genes `match_genes` matched by which rule: id, id_without_version, name and unmatched.
+
+    ``genes`` is of `read_genes`, ``table`` of `read_expression`, ``rows`` what `match_genes` gave for them.
+    Rules that matched no gene are left out.
+    """
+    given_gene, given_row = genes.attrs.get(GIVEN, {}), table.attrs.get(GIVEN, {})
+    rules: Counter[str] = Counter()
+    for gene, row in zip(genes["gene"], rows, strict=True):
+        if row < 0:
+            rules["unmatched"] += 1
+        elif table.index[row] != gene:
+            rules["name"] += 1
+        elif given_gene.get(gene, gene) == given_row.get(gene, gene):
+            rules["id"] += 1
+        else:
+            rules["id_without_version"] += 1
+    return dict(rules)
 
 
 def standardise(expression: npt.NDArray[np.floating], fit: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
@@ -70,3 +109,58 @@ def standardise(expression: npt.NDArray[np.floating], fit: npt.NDArray[np.bool_]
         mean = np.where(used, values, 0.0).sum(axis=-1, keepdims=True) / n
         sd = np.sqrt(np.where(used, (values - mean) ** 2, 0.0).sum(axis=-1, keepdims=True) / n)
         return np.where(sd > 1e-12 * np.abs(mean), (values - mean) / sd, np.nan).astype(np.float32)
+
+
+def _read_expression_table(path: Path) -> pd.DataFrame:
+    """A table with the gene in its first column, indexed by it."""
+    table = read_table(path, "expression table", numbers=True)
+    describing = itertools.takewhile(lambda column: column.lower() in _DESCRIBING, table.columns[1:])
+    return table.iloc[:, 1 + len(list(describing)) :].set_axis(table.iloc[:, 0].astype(str), axis="index")
+
+
+def _read_gct(path: Path) -> pd.DataFrame:
+    """A GCT 1.2 file, indexed by Name; GTEx's files of one tissue have a column ``id`` before it."""
+    version, shape, header = (*itertools.islice(lines_of(path, "GCT file"), 3), "", "", "")[:3]
+    if version.strip() != "#1.2":
+        raise InputError(
+            f"{path}: begins with {version[:20]!r}; a GCT file that can be read begins with #1.2"
+        )
+    labels = 3 if header.lower().startswith("id\t") else 2
+    table = read_table(path, "GCT file", numbers=True, labels=labels, skip=2)
+    if [column.lower() for column in table.columns[labels - 2 : labels]] != ["name", "description"]:
+        raise InputError(f"{path}: its columns do not begin with Name and Description")
+    values = table.iloc[:, labels:].set_axis(table.iloc[:, labels - 2], axis="index")
+    if shape.split() != [str(n) for n in values.shape]:
+        raise InputError(
+            f"{path}: holds {values.shape[0]} genes and {values.shape[1]} individuals, but its second line says "
+            f"{' and '.join(shape.split()) or 'nothing'}; is it cut off?"
+        )
+    return values
+
+
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A table of values as they were read, indexed by gene as given: numbers, by gene without version."""
+    given = pd.Series(table.index.astype(str)).str.strip()
+    labels = given.map(strip_version)
+    for what, names in (("gene", labels), ("individual", pd.Series(table.columns.astype(str)))):
+        if not len(names):
+            raise InputError(f"{path}: has no {what}")
+        if (names == "").any():
+            raise InputError(f"{path}: {what} {int(np.flatnonzero(names == '')[0]) + 1} has no label")
+        refuse_repeats(names, path, what)
+    texts = table.select_dtypes("bool").astype(str)
+    values = table.assign(**texts) if len(texts.columns) else table
+    numbers = values.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(over="ignore"):
+        expression = numbers.astype(np.float32)
+    bad = (np.isnan(numbers) & values.notna().to_numpy()) | np.isinf(expression)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        value = values.iloc[row, column]
+        raise InputError(
+            f"{path}: {repr(value) if isinstance(value, str) else value} of gene {labels[row]}, individual "
+            f"{values.columns[column]} is not a finite number (write NA for not measured)"
+        )
+    checked = pd.DataFrame(expression, index=pd.Index(labels, name="gene"), columns=list(values.columns))
+    checked.attrs[GIVEN] = labels_as_given(labels, given)
+    return checked

@@ -2,44 +2,66 @@
 
 from __future__ import annotations
 
-import gzip
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from seqstore.annotation import read_annotation
+from seqstore.bed import is_bed, read_gene_bed
 from seqstore.contigs import canonical_build
 from seqstore.errors import InputError
-from seqstore.tables import first_column_of, read_table, refuse_repeats
+from seqstore.tables import bare_name, first_column_of, read_table, refuse_repeats
 
-_GTF_ENDINGS = (".gtf", ".gtf.gz", ".gff", ".gff.gz", ".gff3", ".gff3.gz")
 #: The columns that every table of genes has.
 GENE_COLUMNS = ("gene", "gene_name", "contig", "tss", "strand")
+#: The attribute of a table of genes or of expression: label -> label as given, where these differ.
+GIVEN = "labels_as_given"
 _SPELLINGS = {
     "gene": ("gene", "gene_id", "ensembl"),
     "contig": ("contig", "chrom", "chr", "chromosome"),
     "tss": ("tss",),
     "strand": ("strand",),
 }
+_TYPES = ("gene_type", "gene_biotype", "biotype")
 
 
-def read_genes(path: str | Path, build: str | None = None) -> pd.DataFrame:
-    """Read a gene table or a GTF/GFF3 annotation.
+def read_genes(
+    path: str | Path, build: str | None = None, gene_types: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Read a gene table, a GTF/GFF3 annotation, a BED file or a phenotype BED (QTLtools, tensorQTL).
 
-    Returns columns ``gene`` (unique label), ``gene_name``, ``contig``, ``tss`` (1-based), ``strand``
-    (+ or -) and every further column of the table. Of a GTF/GFF3, rows of type gene are read and the
-    TSS is their 5' end.
+    The ending says which: ``.gtf``, ``.gff``, ``.gff3`` and ``.bed``, each also with ``.gz``, and
+    ``.bed.parquet``; all else is a table (tabs, ``.csv`` or ``.parquet``) with columns gene, contig, tss and
+    strand. Returns columns ``gene`` (unique label, without its version), ``gene_name``, ``contig``, ``tss``
+    (1-based), ``strand`` (+ or -; "." where a BED file does not tell) and every further column of a table.
+
+    Args:
+        path: the file
+        build: the genome build that the genes are to be in, if the file names one
+        gene_types: keep genes of these types only, such as protein_coding
 
     Raises:
-        InputError: a column is missing or a value cannot be used, a gene stands twice, or the file
-            names another genome build than ``build``.
+        InputError: a column is missing or a value cannot be used, a gene stands twice, the file names
+            another genome build than ``build``, or it has no gene of one of ``gene_types``.
     """
     path = Path(path)
-    genes = _read_annotation(path) if path.name.endswith(_GTF_ENDINGS) else _read_gene_table(path)
+    if bare_name(path).endswith((".gtf", ".gff", ".gff3")):
+        genes = read_annotation(path)
+    elif is_bed(path):
+        genes = read_gene_bed(path)
+    else:
+        genes = _read_gene_table(path)
+    if gene_types is not None:
+        genes = _of_types(genes, gene_types, path)
+    given = genes["gene"]
+    genes = genes.assign(gene=given.map(strip_version))
+    genes["gene_name"] = genes["gene_name"].where(genes["gene_name"] != given, genes["gene"])
     refuse_repeats(genes["gene"], path, "gene")
     _check_build(genes, path, build)
-    bad_strand = ~genes["strand"].isin(["+", "-"])
+    bad_strand = ~genes["strand"].isin(["+", "-", "."] if is_bed(path) else ["+", "-"])
     if bad_strand.any():
         row = genes[bad_strand].iloc[0]
         raise InputError(f"{path}: gene {row['gene']} has strand {row['strand']!r}; use + or -")
@@ -49,12 +71,27 @@ def read_genes(path: str | Path, build: str | None = None) -> pd.DataFrame:
         row = genes[bad_tss].iloc[0]
         raise InputError(f"{path}: gene {row['gene']} has TSS {row['tss']!r}; it is a 1-based position")
     genes["tss"] = tss.astype(np.int64)
+    genes.attrs[GIVEN] = labels_as_given(genes["gene"], given)
     return genes.reset_index(drop=True)
 
 
 def strip_version(label: str) -> str:
-    """An Ensembl id without its version (ENSG00000125818.5 -> ENSG00000125818); other labels unchanged."""
-    return re.sub(r"^(ENS[A-Z]*\d{6,})\.\d+(_PAR_Y)?$", r"\1\2", label)
+    """An Ensembl id without its version (ENSG00000125818.5 -> ENSG00000125818); other labels unchanged.
+
+    Versions that GENCODE lifted to GRCh37 (ENSG00000000457.13_2) go, too; the mark of a copy on chrY
+    (ENSG00000182378.15_PAR_Y) stays.
+    """
+    return re.sub(r"^(ENS[A-Z]*\d{6,})\.\d+(?:_\d+)?(_PAR_Y)?$", r"\1\2", label)
+
+
+def is_copy_on_y(label: str) -> bool:
+    """Whether GENCODE's label is that of a pseudoautosomal gene's copy on chrY, which has the name of the gene."""
+    return label.endswith("_PAR_Y") or label.startswith("ENSGR")
+
+
+def labels_as_given(labels: pd.Series, given: pd.Series) -> dict[str, str]:
+    """The labels as they stood in a file, by the label they have now, where the two differ."""
+    return {now: then for now, then in zip(labels, given, strict=True) if now != then}
 
 
 def _read_gene_table(path: Path) -> pd.DataFrame:
@@ -66,7 +103,6 @@ def _read_gene_table(path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: no column {column!r} (columns: {', '.join(table.columns)})")
         names[found] = column
     genes = table.rename(columns=names)
-    genes["gene"] = genes["gene"].astype(str).map(strip_version)
     if "gene_name" not in genes:
         genes["gene_name"] = genes["gene"]
     genes["gene_name"] = genes["gene_name"].where(genes["gene_name"] != "", genes["gene"])
@@ -77,43 +113,20 @@ def _read_gene_table(path: Path) -> pd.DataFrame:
     return genes
 
 
-def _read_annotation(path: Path) -> pd.DataFrame:
-    """Gene rows of a GTF or GFF3; the build that its header names becomes the column ``build``."""
-    rows: list[tuple[str, str, str, str, dict[str, str]]] = []
-    build = ""
-    try:
-        with gzip.open(path, "rt") if path.name.endswith(".gz") else path.open() as lines:
-            for line in lines:
-                if line.startswith("#"):
-                    named = re.search(r"GRCh\d+|hg\d+|T2T-CHM13", line)
-                    build = build or (named.group() if named else "")
-                    continue
-                fields = line.rstrip("\n").split("\t")
-                if len(fields) == 9 and fields[2] == "gene":
-                    attributes = dict(re.findall(r'(\w+)[ =]"?([^";]+)"?', fields[8]))
-                    rows.append((fields[0], fields[3], fields[4], fields[6], attributes))
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a gene annotation ({error})") from error
-    if not rows:
-        raise InputError(f"{path}: holds no rows of type 'gene'")
-    labels = [strip_version(_gene_id(attributes)) for *_, attributes in rows]
-    genes = pd.DataFrame(
-        {
-            "gene": labels,
-            "gene_name": [
-                a.get("gene_name", a.get("Name", label)) for (*_, a), label in zip(rows, labels, strict=True)
-            ],
-            "contig": [contig for contig, *_ in rows],
-            "tss": [start if strand == "+" else end for _, start, end, strand, _ in rows],
-            "strand": [strand for *_, strand, _ in rows],
-            "gene_type": [a.get("gene_type", a.get("gene_biotype", a.get("biotype", ""))) for *_, a in rows],
-        }
-    )
-    return genes.assign(build=build) if build else genes
-
-
-def _gene_id(attributes: dict[str, str]) -> str:
-    return attributes.get("gene_id", attributes.get("ID", "")).removeprefix("gene:")
+def _of_types(genes: pd.DataFrame, gene_types: Sequence[str], path: Path) -> pd.DataFrame:
+    """The genes of some types."""
+    column = first_column_of(genes, _TYPES)
+    if column is None or (genes[column] == "").all():
+        raise InputError(
+            f"{path}: does not tell the genes' types, so that gene_types cannot choose among them"
+        )
+    known = sorted(set(genes[column]) - {""})
+    for gene_type in gene_types:
+        if gene_type not in known:
+            raise InputError(f"{path}: has no gene of type {gene_type!r} (it has: {', '.join(known)})")
+    if not gene_types:
+        raise InputError(f"{path}: gene_types names no type (it has: {', '.join(known)})")
+    return genes[genes[column].isin(list(gene_types))]
 
 
 def _check_build(genes: pd.DataFrame, path: Path, build: str | None) -> None:

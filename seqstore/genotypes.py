@@ -1,33 +1,38 @@
-"""Phased genotypes out of indexed VCF and BCF files."""
+"""Genotypes of a cohort, whatever format they are in: one small protocol, and what opens its readers.
+
+Each format is a module with one reader of one file: `seqstore.vcf`, `seqstore.pgen`, `seqstore.vcf_zarr`.
+"""
 
 from __future__ import annotations
 
 import glob
-import warnings
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import cyvcf2
 import numpy as np
 import numpy.typing as npt
-import pysam
 
 from seqstore.errors import InputError
-from seqstore.handles import handle_of
 
+#: The allele of a haplotype that exists and was not called.
 MISSING = -1
-#: The second allele of a haploid call, as cyvcf2 gives it.
+#: The second allele of a haploid call: there is no such haplotype.
 ABSENT = -2
+#: Alleles of a record, REF included, that int8 can tell apart.
+MOST_ALLELES = 128
 
 
 @dataclass(frozen=True)
 class Record:
     """One record of a genotype file.
 
-    ``genotype`` (individual, 2) int8: allele index, -1 missing, -2 no such haplotype; ``phased``
-    (individual,) bool.
+    ``position`` is 1-based (POS); ``alleles`` has REF first; ``filters`` is empty for "."; ``genotype``
+    (individual, 2) int8: allele index, `MISSING`, or `ABSENT` (the haploid call "1" is (1, -2), a lone "."
+    (-1, -2)); ``phased`` (individual,) bool, a haploid call counts as phased.
     """
 
     contig: str
@@ -39,161 +44,187 @@ class Record:
     phased: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class GenotypeFiles:
-    """The genotype files of a cohort: every contig stands in one of them, all have the same individuals."""
+class GenotypeSource(Protocol):
+    """Phased genotypes, in one file or in many.
 
-    path_of_contig: dict[str, str]
-    individuals: tuple[str, ...]
+    A source is cheap to pickle, and may be used after a fork and from several threads.
+    """
+
+    @property
+    def individuals(self) -> tuple[str, ...]:
+        """Labels, in the order of `Record.genotype`."""
+
+    @property
+    def contigs(self) -> tuple[str, ...]:
+        """The contigs that have records."""
 
     @property
     def paths(self) -> list[str]:
-        """The files, each once."""
-        return list(dict.fromkeys(self.path_of_contig.values()))
+        """Every data file that the records come from, each once."""
+
+    def path_of(self, contig: str) -> str:
+        """The file that a contig's genotypes stand in."""
 
     def records(self, contig: str, start: int, stop: int) -> Iterator[Record]:
         """The records whose POS lies in a 0-based, half-open region, in file order.
 
         Raises:
-            InputError: a call has more than two alleles.
+            InputError: the file is damaged there, or a record has no calls or calls of more than two alleles.
         """
-        path = self.path_of_contig[contig]
-        for variant in _query(path, f"{contig}:{max(start, 0) + 1}-{stop}"):
-            if not start < variant.POS <= stop:  # a record that only reaches into the region
-                continue
-            calls = variant.genotype.array() if variant.genotype is not None else None
-            if calls is None or calls.shape[1] > 3:
-                what = "no genotypes" if calls is None else f"calls of ploidy {calls.shape[1] - 1}"
-                raise InputError(
-                    f"{path}: {contig}:{variant.POS} has {what}; haploid and diploid calls are read"
-                )
-            genotype = calls[:, :-1].astype(np.int8)
-            if genotype.shape[1] == 1:
-                genotype = np.concatenate([genotype, np.full_like(genotype, ABSENT)], axis=1)
-            absent = genotype[:, 1] == ABSENT
-            genotype[absent & (genotype[:, 0] == MISSING)] = MISSING  # a lone "." is a missing call
-            yield Record(
-                contig=contig,
-                position=variant.POS,
-                id=variant.ID or "",
-                alleles=(variant.REF, *variant.ALT),
-                filters=tuple(variant.FILTERS),
-                genotype=genotype,
-                phased=calls[:, -1].astype(bool),
-            )
-
-    def count(self, contig: str, start: int, stop: int) -> int:
-        """How many records `records` has to yield, counted by another reader.
-
-        Where a file is damaged cyvcf2 ends without a word; pysam raises.
-
-        Raises:
-            InputError: the file is damaged there.
-        """
-        path = self.path_of_contig[contig]
-        verbosity = pysam.set_verbosity(0)
-        try:
-            if path.endswith(".bcf"):
-                with pysam.VariantFile(path) as file:
-                    return sum(
-                        start <= record.pos - 1 < stop for record in file.fetch(contig, max(start, 0), stop)
-                    )
-            with pysam.TabixFile(path) as lines:
-                positions = (int(line.split("\t", 2)[1]) for line in lines.fetch(contig, max(start, 0), stop))
-                return sum(start < position <= stop for position in positions)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path}: cannot be read in {contig}:{start + 1}-{stop} ({error}); is it damaged?"
-            ) from error
-        finally:
-            pysam.set_verbosity(verbosity)
 
     def span(self, contig: str) -> tuple[int, int]:
         """First and last POS of a contig's records (1-based, both included)."""
-        path = self.path_of_contig[contig]
-        first = next(_query(path, contig)).POS
-        low, high = first, 2**29 - 1  # the largest position that a tabix index holds
-        while low < high:  # the last record is found by asking "is there one from here on?"
-            middle = (low + high + 1) // 2
-            found = next((v.POS for v in _query(path, f"{contig}:{middle}-{high}") if v.POS >= middle), None)
-            low, high = (found, high) if found is not None else (low, middle - 1)
-        return first, low
+
+    def first_reaching(self, contig: str, position: int) -> int:
+        """Where to begin so that no record which reaches a 0-based position is cut off.
+
+        It is the smallest start of the records that start before ``position`` and whose REF allele reaches
+        past it (start < position < start + len(REF)), then of those that reach over that start, and so on;
+        ``position`` itself where there is none.
+        """
+
+    def subset(self, labels: Sequence[str]) -> GenotypeSource:
+        """The same genotypes of some individuals only, in the order given."""
+
+
+@dataclass(frozen=True)
+class GenotypeFiles:
+    """The genotype files of a cohort: every contig stands in one of them, all have the same individuals."""
+
+    files: tuple[GenotypeSource, ...]
+
+    @cached_property
+    def file_of_contig(self) -> dict[str, GenotypeSource]:
+        """The file of each contig that has records."""
+        return {contig: file for file in self.files for contig in file.contigs}
+
+    @property
+    def individuals(self) -> tuple[str, ...]:
+        """Labels, in the order of `Record.genotype`."""
+        return self.files[0].individuals
+
+    @property
+    def contigs(self) -> tuple[str, ...]:
+        """The contigs that have records."""
+        return tuple(self.file_of_contig)
+
+    @property
+    def paths(self) -> list[str]:
+        """Every data file that the records come from, each once."""
+        return list(dict.fromkeys(path for file in self.files for path in file.paths))
+
+    def path_of(self, contig: str) -> str:
+        """The file that a contig's genotypes stand in."""
+        return self.file_of_contig[contig].path_of(contig)
+
+    def records(self, contig: str, start: int, stop: int) -> Iterator[Record]:
+        """See `GenotypeSource.records`."""
+        return self.file_of_contig[contig].records(contig, start, stop)
+
+    def span(self, contig: str) -> tuple[int, int]:
+        """See `GenotypeSource.span`."""
+        return self.file_of_contig[contig].span(contig)
+
+    def first_reaching(self, contig: str, position: int) -> int:
+        """See `GenotypeSource.first_reaching`."""
+        return self.file_of_contig[contig].first_reaching(contig, position)
+
+    def subset(self, labels: Sequence[str]) -> GenotypeFiles:
+        """The same genotypes of some individuals only, in the order given.
+
+        Raises:
+            InputError: a label is not genotyped, or is given twice.
+        """
+        if unknown := set(labels) - set(self.individuals):
+            raise InputError(f"{self.files[0].paths[0]}: has no individual {min(unknown)}")
+        _refuse_twins(labels, self.files[0].paths[0])
+        return GenotypeFiles(tuple(file.subset(labels) for file in self.files))
 
 
 def open_genotypes(genotypes: str | Sequence[str]) -> GenotypeFiles:
-    """Check genotype files (``.vcf.gz`` with tbi or csi, ``.bcf`` with csi): a path, a glob, or a list of them.
+    """Check and open the genotype files of a cohort: a path, a glob, or a list of them, all of one format.
+
+    The format follows from the ending: ``.vcf.gz`` or ``.vcf.bgz`` (with tbi or csi) and ``.bcf`` (csi),
+    which may be mixed; PLINK 2 ``.pgen`` with its ``.pvar`` or ``.pvar.zst`` and ``.psam``; VCF Zarr
+    (``.vcz``, ``.zarr``, or any folder).
 
     Raises:
-        InputError: a file is missing, unreadable or unindexed, two hold the same contig, or their
+        InputError: a file is missing, unreadable, damaged or unindexed, two hold the same contig, or their
             individuals differ.
     """
-    patterns = [genotypes] if isinstance(genotypes, str) else list(genotypes)
-    paths: list[str] = []
-    for pattern in patterns:
-        found = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
-        if not found:
-            raise InputError(f"{pattern}: no genotype file matches")
-        paths += found
+    paths = _found([genotypes] if isinstance(genotypes, str) else genotypes)
+    openers = {path: _opener_of(path) for path in paths}
+    others = [path for path in paths if openers[path] is not openers[paths[0]]]
+    if others:
+        raise InputError(f"{others[0]}: is of another format than {paths[0]}; give files of one format")
+    files: list[GenotypeSource] = []
     path_of_contig: dict[str, str] = {}
-    individuals: tuple[str, ...] = ()
-    for path in dict.fromkeys(paths):
-        contigs = _indexed_contigs(path)
-        samples = tuple(_handle(path).samples)
-        if not samples:
+    for path in paths:
+        file = openers[path](path)
+        if not file.individuals:
             raise InputError(f"{path}: holds no individuals")
-        if individuals and samples != individuals:
+        _refuse_twins(file.individuals, path)
+        if files and file.individuals != files[0].individuals:
             raise InputError(
                 f"{path}: its individuals differ from those of {paths[0]} (same names, same order)"
             )
-        individuals = samples
-        for contig in contigs:
+        for contig in file.contigs:
             if contig in path_of_contig:
                 raise InputError(
                     f"{path}: contig {contig} stands in {path_of_contig[contig]} too; give it once"
                 )
             path_of_contig[contig] = path
-    return GenotypeFiles(path_of_contig, individuals)
+        files.append(file)
+    return GenotypeFiles(tuple(files))
 
 
-def _indexed_contigs(path: str) -> list[str]:
-    """The contigs of a file that have records."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such genotype file")
-    index = next((Path(path + ending) for ending in (".tbi", ".csi") if Path(path + ending).is_file()), None)
-    if index is None:
-        raise InputError(f"{path}: has no index; make one with: bcftools index {path}")
-    if index.stat().st_mtime < Path(path).stat().st_mtime - 1:
+def check_alleles(n_alleles: int, largest: int, where: str) -> None:
+    """Raise an InputError if a record has too many alleles, or calls of one (``largest``) that it does not have."""
+    if n_alleles > MOST_ALLELES:
         raise InputError(
-            f"{path}: is newer than its index {index.name}; remake that with: bcftools index -f {path} "
-            f"(or, if only the dates are wrong: touch {index})"
+            f"{where} has {n_alleles} alleles; up to {MOST_ALLELES} are read: leave it out of the file"
         )
-    verbosity = pysam.set_verbosity(0)  # our error line says it
-    try:
-        with pysam.VariantFile(path) as file:
-            if file.index is None:
-                raise InputError(
-                    f"{path}: its index cannot be read; remake it with: bcftools index -f {path}"
-                )
-            contigs = [str(contig) for contig in file.index]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as VCF or BCF ({error})") from error
-    finally:
-        pysam.set_verbosity(verbosity)
-    return [contig for contig in contigs if next(_query(path, contig), None) is not None]
+    if largest >= n_alleles:
+        raise InputError(f"{where} has {n_alleles} alleles but a call of allele {largest}; is it damaged?")
 
 
-def _query(path: str, region: str) -> Iterator[Any]:
-    variants = _handle(path)(region)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="no intervals found", category=UserWarning)
-        first = next(variants, None)
-    if first is not None:
-        yield first
-        yield from variants
+def _found(patterns: Sequence[str]) -> list[str]:
+    """The paths that patterns stand for, each once."""
+    paths: list[str] = []
+    for pattern in patterns:
+        found = sorted(glob.glob(pattern)) if glob.has_magic(pattern) else [pattern]
+        if not found:
+            raise InputError(f"{pattern}: no genotype file matches")
+        paths += (path.rstrip("/") for path in found)
+    if not paths:
+        raise InputError("genotypes: no file is given")
+    return list(dict.fromkeys(paths))
 
 
-def _handle(path: str) -> Any:
-    try:
-        return handle_of(path, cyvcf2.VCF)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read as VCF or BCF ({error})") from error
+def _opener_of(path: str) -> Callable[[str], GenotypeSource]:
+    """What opens a file of this ending; only the packages of that format are imported."""
+    if path.endswith((".vcf.gz", ".vcf.bgz", ".bcf")):
+        from seqstore.vcf import open_vcf
+
+        return open_vcf
+    if path.endswith(".pgen"):
+        from seqstore.pgen import open_pgen
+
+        return open_pgen
+    if path.endswith((".vcz", ".zarr")) or Path(path).is_dir():
+        from seqstore.vcf_zarr import open_vcf_zarr
+
+        return open_vcf_zarr
+    hint = {
+        ".vcf": f"; make one that can be with: bcftools view -Oz -o {path}.gz {path} && bcftools index {path}.gz",
+        ".bed": "; make one that can be with: plink2 --bfile … --make-pgen",
+    }.get(Path(path).suffix, "")
+    raise InputError(
+        f"{path}: is no .vcf.gz, .vcf.bgz, .bcf, .pgen or VCF Zarr (.vcz, .zarr), which can be read{hint}"
+    )
+
+
+def _refuse_twins(labels: Sequence[str], path: str) -> None:
+    label, n = Counter(labels).most_common(1)[0]
+    if n > 1:
+        raise InputError(f"{path}: individual {label} is named {n} times")

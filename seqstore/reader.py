@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from seqstore.codec import ChunkDecoder, CorruptChunkError
 from seqstore.errors import InputError
+from seqstore.layout import identity_of, open_group
+from seqstore.locations import LocalFiles, place_of
 from seqstore.store import check_store
 
 #: Chunks kept open. An open chunk costs its decoded dictionary (a window, twice) and a mapping.
@@ -30,15 +31,23 @@ class HaplotypeReader:
     can be pickled; each process opens the files anew.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, cache: str | Path | None = None) -> None:
         """Open a store.
+
+        Args:
+            path: its folder or URL
+            cache: folder of this machine that keeps the chunk files read of a store at a URL, for other readers
+                and later runs too. By default the one that the environment variable SEQSTORE_CACHE names, or
+                else a temporary one of this reader. It takes up what the chunk files of the genes read do.
 
         Raises:
             InputError: as `seqstore.open_store`.
         """
-        self.path = Path(path)
-        self.length = int(check_store(path)["length"])
-        array: Any = zarr.open_group(path, mode="r")["haplotype_sequence"]
+        self.path = place_of(path)
+        attributes = check_store(path)
+        self.length = int(attributes["length"])
+        self._files = LocalFiles(self.path, identity_of(attributes), cache)
+        array = open_group(self.path)["haplotype_sequence"]
         self.n_genes, self.n_individuals = array.shape[:2]
         self._block = array.chunks[1]
         self._open: OrderedDict[tuple[int, int], tuple[ChunkDecoder, memoryview]] = OrderedDict()
@@ -68,6 +77,9 @@ class HaplotypeReader:
                 raise IndexError(f"{name} {positions.min()} to {positions.max()} of a store with {n}")
         out = np.empty((len(genes), 2, self.length // 2), dtype=np.uint8)
         rows = out.reshape(len(genes), self.length)
+        if self._files.are_copies:  # get them side by side, not one after the other
+            wanted = set(zip(genes.tolist(), (individuals // self._block).tolist(), strict=True))
+            self._files.fetch([_name_of_chunk(*key) for key in sorted(wanted - self._open.keys())])
         for row, gene, individual in zip(rows, genes.tolist(), individuals.tolist(), strict=True):
             block, place = divmod(individual, self._block)
             decoder, frames = self._chunk(gene, block)
@@ -79,7 +91,7 @@ class HaplotypeReader:
 
     def haplotype_id(self, gene: int) -> npt.NDArray[np.int32]:
         """Which distinct window each haplotype of a gene is: (individual, 2), -1 = no such haplotype."""
-        ids: Any = zarr.open_array(self.path / "haplotype_id", mode="r")
+        ids = open_group(self.path)["haplotype_id"]
         return np.asarray(ids[gene], dtype=np.int32)
 
     def distinct(self, gene: int) -> npt.NDArray[np.uint8]:
@@ -103,7 +115,7 @@ class HaplotypeReader:
                 raise CorruptChunkError(f"{path}: {error}") from error
             except FileNotFoundError:
                 raise InputError(
-                    f"{path}: this chunk file of the store is missing; build the store again"
+                    f"{self.path}/{_name_of_chunk(*key)}: this chunk file of the store is missing; build it again"
                 ) from None
             if len(mapped) != decoder.n_head + decoder.ends[-1]:
                 raise CorruptChunkError(
@@ -115,4 +127,8 @@ class HaplotypeReader:
         return self._open[key]
 
     def _chunk_path(self, gene: int, block: int) -> Path:
-        return self.path / "haplotype_sequence" / "c" / str(gene) / str(block) / "0" / "0"
+        return self._files.path(_name_of_chunk(gene, block))
+
+
+def _name_of_chunk(gene: int, block: int) -> str:
+    return f"haplotype_sequence/c/{gene}/{block}/0/0"

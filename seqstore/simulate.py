@@ -41,7 +41,11 @@ MARGIN = 1_024
 
 LONGEST_CONTIG = 2**29  # what a tabix index can address
 
+#: Share of indels at most: causal variants are SNPs, and every gene needs one.
+MAX_INDELS = 0.5
+
 _CONTIG_TRIES = 20
+_RECORDS_AT_ONCE = 1024
 _FASTA_LINE = 60
 
 
@@ -56,11 +60,13 @@ def simulate(
     length: int = 4096,
     heritability: float = 0.4,
     architecture: Architecture = "private",
+    indels: float = 0.0,
+    tss_deletions: int = 0,
     seed: int = 1,
 ) -> None:
     """Simulate a cohort as files: genotypes, reference, genes, expression, samples, and the truth.
 
-    Writes ``genotypes.vcf.gz`` and its index (phased biallelic SNPs), ``reference.fa`` and its index,
+    Writes ``genotypes.vcf.gz`` and its index (phased, biallelic), ``reference.fa`` and its index,
     ``genes.tsv``, ``expression.tsv`` (ln TPM), ``samples.tsv``, ``truth.tsv`` (causal variants: what a
     copy of ALT adds to expression, and ALT frequency by population) and ``build.yaml``, a config for
     ``seqstore build``. The same options and seed give the same decompressed content on every machine.
@@ -77,6 +83,10 @@ def simulate(
         heritability: Share of the variance of expression that causal variants explain.
         architecture: Where effects come from: drawn for each variant (private), or from a sequence
             grammar that all genes share (motif).
+        indels: Share of the variants that are insertions or deletions, of human-like lengths (in people
+            about 0.12); they have no effect on expression.
+        tss_deletions: How many of the genes have a deletion over their TSS base, spread evenly; with
+            indels others may have one by chance.
         seed: Seed of everything random.
 
     Raises:
@@ -85,6 +95,7 @@ def simulate(
     individuals = {"CEU": european, "YRI": african}
     _check_cohort(individuals, contigs, genes, negative_controls, seed)
     _check_architecture(length, heritability, architecture)
+    _check_indels(indels, tss_deletions, genes)
     spacing = max(GENE_SPACING, 2 * (length + MARGIN))
     if -(-genes // contigs) * spacing > LONGEST_CONTIG:
         raise InputError(f"--contigs {contigs}: too few for {genes} genes of {spacing} bases; give more")
@@ -93,6 +104,7 @@ def simulate(
     sample_seed, *contig_seeds = np.random.SeedSequence(seed).spawn(1 + contigs)
     samples = _sample_table(individuals, np.random.default_rng(sample_seed))
     gene_table = _gene_table(contigs, genes, negative_controls, heritability)
+    loses_tss = _spread(tss_deletions, genes)
     expression, truth = np.empty((genes, len(samples))), []
     contig_genes = {str(name): rows.index for name, rows in gene_table.groupby("contig", sort=False)}
     contig_lengths = {name: len(rows) * spacing for name, rows in contig_genes.items()}
@@ -104,7 +116,7 @@ def simulate(
             for (name, rows), contig_seed in zip(progress, contig_seeds, strict=True):
                 rng = np.random.default_rng(contig_seed)
                 contig, candidate, starts = _contig_with_windows(
-                    name, len(rows), spacing, length, individuals, architecture, rng
+                    name, loses_tss[rows], spacing, length, individuals, architecture, indels, rng
                 )
                 for row, start in zip(rows, starts, strict=True):
                     if gene_table.at[row, "negative_control"] == "true":
@@ -170,6 +182,20 @@ def _check_architecture(length: int, heritability: float, architecture: str) -> 
         raise InputError(f"--architecture {architecture}: choose {' or '.join(ARCHITECTURES)}")
 
 
+def _check_indels(indels: float, tss_deletions: int, genes: int) -> None:
+    """Raise an InputError about the first option that makes no indels."""
+    if not 0 <= indels <= MAX_INDELS:
+        raise InputError(
+            f"--indels {indels}: give a share of 0 to {MAX_INDELS} (about 0.12 of human variants are indels)"
+        )
+    if not 0 <= tss_deletions <= genes:
+        raise InputError(f"--tss-deletions {tss_deletions}: give 0 to --genes ({genes})")
+    if tss_deletions and not indels:
+        raise InputError(
+            f"--tss-deletions {tss_deletions}: needs deletions; give --indels too, for example 0.12"
+        )
+
+
 def _check_output(output: str) -> Path:
     """The absolute path of a folder that can be made there."""
     path = Path(output).resolve()
@@ -210,7 +236,7 @@ def _sample_table(individuals: Mapping[str, int], rng: np.random.Generator) -> p
 def _gene_table(contigs: int, genes: int, negative_controls: int, heritability: float) -> pd.DataFrame:
     """One row a gene, TSS and strand still to be drawn; contigs and controls are spread evenly."""
     number = np.arange(genes)
-    control = np.isin(number, np.arange(negative_controls) * genes // max(negative_controls, 1))
+    control = _spread(negative_controls, genes)
     return pd.DataFrame(
         {
             "gene": [f"SIMG{n + 1:05d}" for n in number],
@@ -224,35 +250,47 @@ def _gene_table(contigs: int, genes: int, negative_controls: int, heritability: 
     )
 
 
+def _spread(n: int, genes: int) -> npt.NDArray[np.bool_]:
+    """Which of the genes (gene,) are the ``n`` chosen ones, spread evenly."""
+    chosen = np.zeros(genes, dtype=np.bool_)
+    chosen[np.arange(n) * genes // max(n, 1)] = True
+    return chosen
+
+
 def _contig_with_windows(
     name: str,
-    genes: int,
+    loses_tss: npt.NDArray[np.bool_],
     spacing: int,
     length: int,
     individuals: Mapping[str, int],
     architecture: Architecture,
+    indels: float,
     rng: np.random.Generator,
 ) -> tuple[Contig, npt.NDArray[np.bool_], list[int]]:
     """A contig, which of its variants may be causal, and for each gene the 0-based start of its window.
 
     Each gene has its own ``spacing`` bases, and its window is uniform over the places there that hold a
-    variant that may be causal. A contig where a gene has no such place is simulated again.
+    variant that may be causal and, for a gene that ``loses_tss`` (gene,), where a deletion takes the TSS
+    base. A contig where a gene has no such place is simulated again.
     """
     for _ in range(_CONTIG_TRIES):
-        contig = simulate_contig(name, genes * spacing, individuals, rng)
+        contig = simulate_contig(name, len(loses_tss) * spacing, individuals, rng, indels)
         candidate = may_be_causal(contig, architecture)
-        position = contig.position[candidate]
+        position, deletable = contig.position[candidate], contig.deletable()
         starts = []
-        for gene in range(genes):
+        for gene, loses in enumerate(loses_tss):
             places = np.arange(gene * spacing + MARGIN, (gene + 1) * spacing - MARGIN - length + 1)
-            held = np.searchsorted(position, places + length) - np.searchsorted(position, places)
-            if not held.any():
+            fits = np.searchsorted(position, places + length) > np.searchsorted(position, places)
+            if loses:
+                fits &= deletable[places + length // 2]
+            if not fits.any():
                 break
-            starts.append(int(rng.choice(places[held > 0])))
+            starts.append(int(rng.choice(places[fits])))
         else:
             return contig, candidate, starts
     raise InputError(
-        f"{name}: in {_CONTIG_TRIES} tries a gene had no common variant near it; "
+        f"{name}: in {_CONTIG_TRIES} tries a gene had no common variant near it"
+        f"{', or no deletion to lose its TSS to' if loses_tss.any() else ''}; "
         "simulate more people, or fewer genes a contig"
     )
 
@@ -291,15 +329,16 @@ def _vcf_header(contig_lengths: Mapping[str, int], samples: pd.Series[str]) -> b
 
 def _write_variants(vcf: pysam.BGZFile, contig: Contig) -> None:
     """Write a contig's phased records."""
-    calls = np.full((*contig.calls.shape[:2], 4), ord("|"), dtype=np.uint8)  # "0|1\t"
-    calls[:, :, [0, 2]] = contig.calls + ord("0")
-    calls[:, :, 3] = ord("\t")
-    calls[:, -1, 3] = ord("\n")
-    for position, label, ref, alt, row in zip(
-        contig.position, contig.variant_ids(), *contig.alleles(), calls, strict=True
-    ):
-        vcf.write(f"{contig.name}\t{position + 1}\t{label}\t{ref}\t{alt}\t.\tPASS\t.\tGT\t".encode())
-        vcf.write(row.tobytes())
+    sites = zip(contig.position, contig.variant_ids(), *contig.alleles(), strict=True)
+    for first in range(0, len(contig.calls), _RECORDS_AT_ONCE):
+        calls = contig.calls[first : first + _RECORDS_AT_ONCE]
+        text = np.full((*calls.shape[:2], 4), ord("|"), dtype=np.uint8)  # "0|1\t"
+        text[:, :, [0, 2]] = calls + ord("0")
+        text[:, :, 3] = ord("\t")
+        text[:, -1, 3] = ord("\n")
+        for row, (position, label, ref, alt) in zip(text, sites, strict=False):
+            vcf.write(f"{contig.name}\t{position + 1}\t{label}\t{ref}\t{alt}\t.\tPASS\t.\tGT\t".encode())
+            vcf.write(row.tobytes())
 
 
 def _write_reference(fasta: TextIO, contig: Contig) -> None:

@@ -69,16 +69,17 @@ def grammar_score(bases: Bases) -> float:
 def may_be_causal(contig: Contig, architecture: Architecture) -> npt.NDArray[np.bool_]:
     """Which of a contig's variants causal ones are drawn from.
 
-    Those with a MAF of `MIN_MAF` over the cohort whose dosage differs between people; under ``motif`` also
-    without another variant so near that a word could cover both, so that effects add up.
+    SNPs with a MAF of `MIN_MAF` over the cohort whose dosage differs between people, and that no deletion
+    takes; under ``motif`` also without another variant so near that a word could cover both, so that
+    effects add up.
     """
     dosage = contig.dosage(slice(None))
     frequency = dosage.mean(axis=1) / 2
     candidate: npt.NDArray[np.bool_] = np.minimum(frequency, 1 - frequency) >= MIN_MAF
-    candidate &= np.ptp(dosage, axis=1) > 0
-    if architecture == "motif":
-        far = np.diff(contig.position) >= WORD_LENGTH
-        candidate &= np.append(far, True) & np.append(True, far)
+    candidate &= (dosage != dosage[:, :1]).any(axis=1) & contig.is_snp
+    gap = contig.position[1:] - np.maximum.accumulate(contig.end - 1)[:-1]
+    far = gap >= (WORD_LENGTH if architecture == "motif" else 1)
+    candidate &= np.append(far, True) & np.append(True, far)
     return candidate
 
 
@@ -102,6 +103,8 @@ def simulate_gene(
       variant of the window, rare ones too, is the score of the window with its ALT less the score
       with its REF, all else reference; words that stand there by chance count (about one more causal
       variant in 50,000 bases). The gene's standard deviation follows from the effects.
+
+    Indels have no effect of their own, under neither architecture.
 
     Effects add up over dosage. Their variance over the cohort is ``heritability`` of the gene's variance;
     the rest is Gaussian noise, drawn for each person. Draws whose effects cancel out are drawn again.

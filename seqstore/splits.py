@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import xarray as xr
 import zarr
 
 from seqstore.errors import InputError
-from seqstore.store import check_store, open_group_of, open_store
+from seqstore.locations import failures_named, place_of, remove, rename_group
+from seqstore.store import check_store, names_of_splits, open_group_of, open_store
 
 UNUSED, TRAIN, VALIDATION, TEST = range(4)
 GENE_CLASSES = ("random_split", "population_split", "unseen", "unused")
@@ -36,13 +36,17 @@ def open_split(path: str | Path, name: str) -> xr.Dataset:
 def split_names(path: str | Path) -> list[str]:
     """The names of a store's splits, sorted."""
     check_store(path)
-    group: Any = zarr.open_group(path, mode="r")["splits"]
-    return sorted(name for name, _ in group.groups() if not name.endswith(".partial"))
+    return names_of_splits(place_of(path))
 
 
 def split_fingerprint(split: xr.Dataset) -> str:
-    """SHA-256 of who has which role in a split (of `open_split`), with the labels of genes and individuals."""
+    """SHA-256 of who has which role in a split (of `open_split`), with the labels of genes and individuals.
+
+    Genes and individuals that are not used at all do not count: more of them may be appended to a store.
+    """
     roles = split["split"].transpose("gene", "individual")
+    used = roles.values != UNUSED
+    roles = roles[used.any(axis=1), used.any(axis=0)]
     labels = [str(label) for name in ("gene", "individual") for label in roles[name].values]
     content = "\n".join(labels).encode() + np.ascontiguousarray(roles.values, dtype=np.int8).tobytes()
     return hashlib.sha256(content).hexdigest()
@@ -75,16 +79,42 @@ def write_split(
     unknown = set(gene_class) - set(GENE_CLASSES)
     if unknown or len(gene_class) != len(values):
         raise InputError(f"split {name!r}: gene classes are {', '.join(GENE_CLASSES)}; got {sorted(unknown)}")
+    _write(place_of(path), name, values, gene_class, attrs or {})
+
+
+def copy_splits(path: str | Path, larger: str | Path) -> None:
+    """Give a store that is made from the one at ``path`` its splits; what was added behind the rest is unused."""
+    place = place_of(larger)
+    root: Any = zarr.open_group(place, mode="r+")
+    n_genes, n_individuals = (root[name].shape[0] for name in ("gene", "individual"))
+    remove(f"{place}/splits")  # those that a run that was stopped has copied
+    root.require_group("splits")
+    for name in split_names(path):
+        split = open_split(path, name)
+        values = np.full((n_genes, n_individuals), UNUSED, dtype=np.int8)
+        values[: split.sizes["gene"], : split.sizes["individual"]] = split["split"].values
+        classes = split["gene_class"].values.tolist()
+        _write(place, name, values, classes + ["unused"] * (n_genes - len(classes)), split.attrs)
+
+
+def _write(
+    place: str,
+    name: str,
+    values: npt.NDArray[np.int8],
+    gene_class: Sequence[str],
+    attrs: Mapping[str, Any],
+) -> None:
+    """Write a split, whole or not at all."""
     flags = {"flag_values": list(range(4)), "flag_meanings": "unused train validation test"}
     dataset = xr.Dataset(
         {
             "split": (("gene", "individual"), values, flags),
             "gene_class": ("gene", np.array(gene_class, dtype=object)),
         },
-        attrs=dict(attrs or {}),
+        attrs=dict(attrs),
     )
-    folder = Path(path) / "splits"
-    aside = folder / f"{name}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    dataset.to_zarr(path, group=f"splits/{name}.partial", mode="a", zarr_format=3, consolidated=False)
-    aside.rename(folder / name)
+    aside = f"splits/{name}.partial"
+    with failures_named(place):
+        remove(f"{place}/{aside}")
+        dataset.to_zarr(place, group=aside, mode="a", zarr_format=3, consolidated=False)
+        rename_group(f"{place}/{aside}", f"{place}/splits/{name}")

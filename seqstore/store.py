@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 
 from seqstore.errors import InputError
-from seqstore.layout import FORMAT_NAME, FORMAT_VERSION, attributes_of
+from seqstore.layout import FORMAT_NAME, FORMAT_VERSION, GENES_IN_CHUNK, attributes_of, open_group
+from seqstore.locations import files_below, is_url, place_of
+from seqstore.swap import finish_swap
 
 
 def open_store(path: str | Path) -> xr.Dataset:
@@ -23,7 +24,7 @@ def open_store(path: str | Path) -> xr.Dataset:
         InputError: no store stands there, its build is unfinished, or its format is newer.
     """
     check_store(path)
-    store: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
+    store: xr.Dataset = xr.open_zarr(place_of(path), chunks=None, consolidated=False)
     return store.drop_vars("built")
 
 
@@ -39,7 +40,7 @@ def open_variants(path: str | Path) -> xr.Dataset:
 def open_group_of(path: str | Path, group: str) -> xr.Dataset:
     """Open a group of a finished store with the root's coordinates of the dimensions it has."""
     root = open_store(path)
-    dataset: xr.Dataset = xr.open_zarr(path, group=group, chunks=None, consolidated=False)
+    dataset: xr.Dataset = xr.open_zarr(place_of(path), group=group, chunks=None, consolidated=False)
     shared = {
         name: coordinate
         for name, coordinate in root.coords.items()
@@ -49,48 +50,87 @@ def open_group_of(path: str | Path, group: str) -> xr.Dataset:
 
 
 def check_store(path: str | Path) -> dict[str, Any]:
-    """Refuse what is not a finished store of a format this version reads; returns its attributes."""
+    """Refuse what is not a finished store of a format this version reads; returns its attributes.
+
+    Raises:
+        InputError: as `open_store`.
+    """
     attributes = _format_checked(path)
     if attributes.get("status") != "complete":
-        raise InputError(f"{path}: its build is unfinished; run the same seqstore build again to finish it")
+        raise InputError(
+            f"{path}: its build is unfinished: {_missing(path, attributes)}; run the same seqstore build again to go on"
+        )
     return attributes
 
 
 def describe_store(path: str | Path) -> dict[str, Any]:
     """What a store holds: sizes, bytes a window, distinct windows, policies.
 
-    An unfinished store is described too: ``built`` is the number of genes whose windows are written.
+    An unfinished store is described too: ``missing`` says what of it is not there yet, and ``built`` is the number
+    of genes whose windows are written.
     """
     attributes = _format_checked(path)
-    group: Any = zarr.open_group(path, mode="r")
-    ids = group["haplotype_id"]
-    built = np.asarray(group["built"][:], dtype=bool)
-    distinct = [int(ids[gene].max()) + 1 for gene in np.flatnonzero(built)]
-    n_windows = int(built.sum()) * ids.shape[1] * ids.shape[2]
-    return {
-        "store": str(path),
-        "status": attributes["status"],
+    described = {"store": str(path), "status": attributes["status"]}
+    if attributes["status"] != "complete":
+        described["missing"] = _missing(path, attributes)
+    described |= {
         "format_version": attributes["format_version"],
-        "genes": ids.shape[0],
-        "individuals": ids.shape[1],
-        "assays": [str(assay) for assay in group["assay"][:]],
         "length": attributes["length"],
         "build": attributes["config"]["build"],
+    }
+    if attributes["status"] != "scanning":
+        described |= _contents(place_of(path))
+    return described | {name: attributes[name] for name in ("policies", "reconciled", "fingerprint")}
+
+
+def _contents(place: str) -> dict[str, Any]:
+    """What the arrays of a store hold."""
+    group = open_group(place)
+    ids = group["haplotype_id"]
+    n_genes, n_individuals, n_haplotypes = ids.shape
+    built = _genes_built(place)
+    size = sum(files_below(f"{place}/haplotype_sequence/c").values())
+    return {
+        "genes": n_genes,
+        "individuals": n_individuals,
+        "assays": [str(assay) for assay in group["assay"][:]],
         "variants": group["variants/call_genotype"].shape[0],
         "built": int(built.sum()),
-        "bytes_per_window": round(
-            _bytes_below(Path(path) / "haplotype_sequence" / "c") / max(n_windows, 1), 1
-        ),
-        "distinct_windows": sum(distinct),
-        "splits": sorted(name for name, _ in group["splits"].groups()),
-        "policies": attributes["policies"],
-        "reconciled": attributes["reconciled"],
-        "fingerprint": attributes["fingerprint"],
+        "bytes_per_window": round(size / max(int(built.sum()) * n_individuals * n_haplotypes, 1), 1),
+        "distinct_windows": sum(int(ids[gene].max()) + 1 for gene in np.flatnonzero(built)),
+        "splits": names_of_splits(place),
     }
+
+
+def names_of_splits(place: str) -> list[str]:
+    """The names of the splits of a store, sorted."""
+    files = [name.split("/") for name in files_below(f"{place}/splits")]
+    names = {parts[0] for parts in files if parts[1:] == ["zarr.json"]}
+    return sorted(name for name in names if not name.endswith(".partial"))
+
+
+def _missing(path: str | Path, attributes: dict[str, Any]) -> str:
+    """What is not there yet of an unfinished store."""
+    if attributes.get("status") == "scanning":
+        return "the genotypes are not all read yet"
+    built = _genes_built(place_of(path))
+    if built.all():
+        return "all windows are there, but it is not closed"
+    return f"{np.count_nonzero(~built)} of {len(built)} genes have no windows yet"
+
+
+def _genes_built(place: str) -> np.ndarray:
+    """Whether the windows of each gene are written."""
+    group = open_group(place)
+    by_block = np.asarray(group["built"][:], dtype=bool)
+    return np.repeat(by_block, GENES_IN_CHUNK)[: group["gene"].shape[0]]
 
 
 def _format_checked(path: str | Path) -> dict[str, Any]:
     attributes = attributes_of(path)
+    if attributes is None and not is_url(place_of(path)):
+        finish_swap(place_of(path))
+        attributes = attributes_of(path)
     if attributes is None:
         raise InputError(f"{path}: no store here; make one with: seqstore build")
     if attributes.get("format") != FORMAT_NAME:
@@ -98,7 +138,3 @@ def _format_checked(path: str | Path) -> dict[str, Any]:
     if attributes["format_version"] > FORMAT_VERSION:
         raise InputError(f"{path}: format version {attributes['format_version']} needs a newer seqstore")
     return attributes
-
-
-def _bytes_below(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

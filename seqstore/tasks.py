@@ -1,58 +1,215 @@
-"""Running independent tasks on dask workers, with progress."""
+"""Running independent tasks in this process, on worker processes of this machine, or on a dask cluster."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from multiprocessing import resource_tracker
 from typing import Any
 
-from distributed import Client, LocalCluster, as_completed
 from tqdm import tqdm
 
-from seqstore.plan import Run
+from seqstore.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+#: Runs a function over items, in any order of execution; results in the order of the items.
+Run = Callable[[Callable[[Any], Any], list[Any], str], list[Any]]
+_DISTRIBUTION = "seqstore"
+#: Seconds to wait for a scheduler to answer.
+CONNECT_SECONDS = 20.0
+#: Seconds to wait for tasks that run while another one has failed.
+END_SECONDS = 300.0
+#: Seconds to wait for a worker process where there is none any more: dask starts a killed one again.
+RESTART_SECONDS = 60.0
 
 
 @contextmanager
-def workers(n: int) -> Iterator[Run]:
-    """Start ``n`` worker processes (one is this process itself) and yield what runs tasks on them.
+def workers(n: int, scheduler: str | None = None) -> Iterator[Run]:
+    """Yield what runs tasks: in this process (n = 1), on ``n`` worker processes, or on a cluster.
 
-    Each worker runs one task at a time: the tasks hold the GIL too much for threads to pay.
+    Each worker process runs one task at a time: the tasks hold the GIL too much for threads to pay. Of a
+    cluster, ``scheduler`` is the address (tcp://host:8786) or the path of its scheduler file; its workers have
+    to see the same files under the same paths.
+
+    Raises:
+        InputError: there is no scheduler at that address, or its workers have no seqstore or another one.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its start and stop are not the user's news
-    with ExitStack() as stack:
-        with _interrupts_held():
-            cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=n,
-                threads_per_worker=1,
-                processes=n > 1,
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-            )
-            stack.enter_context(cluster)
-            client = stack.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
+    if n == 1 and scheduler is None:
+        yield _run_here
+        return
+    from distributed import Client
 
-        def run(function: Callable[[Any], Any], items: list[Any], label: str) -> list[Any]:
-            futures = client.map(function, items, pure=False)
-            done = as_completed(futures)  # type: ignore[no-untyped-call]
-            for future in tqdm(done, total=len(futures), desc=label, disable=None):
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its start and stop are not the user's news
+    cluster = None
+    with _interrupts_held():
+        if scheduler is None:
+            cluster = _local_cluster(n)
+            client = Client(cluster)  # type: ignore[no-untyped-call]
+    if scheduler is not None:
+        client = _connected(scheduler)
+    try:
+        if scheduler is not None:
+            _check_workers(client, scheduler)
+        yield _Submitted(client, scheduler, cluster)
+    finally:
+        with _interrupts_held():
+            client.close()  # type: ignore[no-untyped-call]
+            if cluster is not None:
+                cluster.close()
+
+
+class _Submitted:
+    """Runs tasks through a dask client."""
+
+    def __init__(self, client: Any, scheduler: str | None, cluster: Any) -> None:
+        self._client = client
+        self._scheduler = scheduler
+        self._cluster = cluster
+
+    def __call__(self, function: Callable[[Any], Any], items: list[Any], label: str) -> list[Any]:
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError, FuturesCancelledError
+
+        futures = self._client.map(function, items, pure=False)
+        try:
+            for future in tqdm(self._ended(futures), total=len(futures), desc=label, disable=None):
                 future.result()  # raises as soon as any task does
             return [future.result() for future in futures]
+        except KilledWorker as error:
+            raise InputError(
+                f"{label}: a task killed its worker several times ({error.last_worker.address}); give workers more "
+                "memory, or fewer of them, and run the same command again"
+            ) from error
+        except (FutureCancelledError, FuturesCancelledError) as error:
+            raise InputError(
+                f"{label}: the dask scheduler {self._scheduler or 'of this build'} was lost; run the same command "
+                "again to go on"
+            ) from error
+        except Exception:
+            self._end(futures)
+            raise
+        finally:
+            with suppress(Exception):  # the scheduler may be what has failed
+                self._client.cancel(futures)
 
-        yield run
+    def _ended(self, futures: list[Any]) -> Iterator[Any]:
+        """Futures in the order in which their tasks end."""
+        from distributed import as_completed
+
+        ended: Any = as_completed(futures)  # type: ignore[no-untyped-call]
+        last_seen = time.monotonic()
+        while not ended.is_empty():
+            if self._cluster is None or self._cluster.scheduler.workers:
+                last_seen = time.monotonic()
+            elif time.monotonic() - last_seen > RESTART_SECONDS:
+                raise InputError(
+                    "workers: all processes were killed; give them more memory, or start fewer of them, and run the "
+                    "same command again to go on"
+                )
+            if ended.has_ready():
+                yield from ended.next_batch(block=False)
+            else:
+                time.sleep(0.02)
+
+    def _end(self, futures: Sequence[Any]) -> None:
+        """Cancel tasks, and wait for those that run: what they write must not come after what is done now."""
+        with suppress(Exception):
+            self._client.cancel(futures)
+            self._client.run(_until_gone, {future.key for future in futures}, END_SECONDS)
+
+
+async def _until_gone(keys: set[str], seconds: float, dask_worker: Any) -> None:
+    """Wait until a worker knows none of some tasks any more."""
+    end = time.monotonic() + seconds
+    while keys & dask_worker.state.tasks.keys() and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+
+
+def _run_here(function: Callable[[Any], Any], items: list[Any], label: str) -> list[Any]:
+    return [function(item) for item in tqdm(items, desc=label, disable=None)]
+
+
+def _local_cluster(n: int) -> Any:
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=n,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )
+    except (RuntimeError, TimeoutError) as error:
+        raise InputError(
+            f"workers: {n} processes could not be started ({error}); was one of them killed, or is memory short?"
+        ) from error
+
+
+def _connected(scheduler: str) -> Any:
+    from distributed import Client
+
+    is_address = ":" in scheduler and not os.path.exists(scheduler)
+    where = {"address": scheduler} if is_address else {"scheduler_file": scheduler}
+    try:
+        if not is_address:
+            _wait_for_file(scheduler)
+        return Client(**where, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(f"{scheduler}: no dask scheduler answers there ({error})") from error
+
+
+def _wait_for_file(path: str) -> None:
+    """Wait until a scheduler has written its file: it may be starting just now."""
+    end = time.monotonic() + CONNECT_SECONDS
+    while not os.path.exists(path):
+        if time.monotonic() > end:
+            raise FileNotFoundError("no such file, and no address like tcp://host:8786")
+        time.sleep(0.1)
+
+
+def _check_workers(client: Any, scheduler: str) -> None:
+    """Refuse workers of a cluster that cannot run the tasks, or would run those of another version."""
+    try:
+        versions = set(client.run(version, _DISTRIBUTION).values())
+    except Exception as error:
+        raise InputError(
+            f"{scheduler}: its workers cannot run seqstore ({error}); install it there"
+        ) from error
+    here = version(_DISTRIBUTION)
+    if not versions:
+        logger.info("%s: has no workers yet; waiting for some", scheduler)
+    elif versions != {here}:
+        raise InputError(
+            f"{scheduler}: its workers have seqstore {min(versions - {here})}, and here is {here}"
+        )
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C is acted on at the end of the block, and never by processes that are started in it.
 
-    dask cannot be stopped half started, and its workers are to be stopped by their owner.
+    dask cannot be stopped half started or half stopped, and its workers are to be stopped by their owner.
     """
     resource_tracker.ensure_running()  # its start, which would come with the first process, unblocks SIGINT
+    held: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    # The mask is what processes inherit. Other threads do not have it, and so it does not keep SIGINT from us.
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if is_main else None
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if held:
+        signal.raise_signal(signal.SIGINT)

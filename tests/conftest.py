@@ -14,6 +14,12 @@ import numpy as np
 import pysam
 import pytest
 
+import seqstore.build
+import seqstore.earlier
+import seqstore.earlier_records
+import seqstore.layout
+import seqstore.spool
+import seqstore.store
 from seqstore.config import BuildConfig
 
 Call = tuple[str, int, str, str, str, Sequence[str]]  # contig, POS, REF, ALT, FILTER, genotypes
@@ -28,12 +34,13 @@ class Cohort:
     people: list[str]
 
     def config(self, **changes: Any) -> BuildConfig:
+        samples = self.folder / "samples.tsv"
         keys: dict[str, Any] = {
             "genotypes": str(self.folder / "genotypes.vcf.gz"),
             "reference": str(self.folder / "reference.fa"),
             "genes": str(self.folder / "genes.tsv"),
             "expression": str(self.folder / "expression.tsv"),
-            "samples": str(self.folder / "samples.tsv"),
+            "samples": str(samples) if samples.exists() else None,
             "store": str(self.folder / "store.zarr"),
             "length": 200,
             "reference_margin": 32,
@@ -65,6 +72,24 @@ def write_vcf(path: Path, contigs: dict[str, str], people: Sequence[str], calls:
     pysam.tabix_compress(str(plain), str(path), force=True)
     pysam.tabix_index(str(path), preset="vcf", force=True)
     plain.unlink()
+
+
+def write_cohort(
+    folder: Path,
+    contigs: dict[str, str],
+    people: Sequence[str],
+    calls: Sequence[Call],
+    genes: Sequence[tuple[str, int]],
+) -> Cohort:
+    """The input files of a cohort: ``genes`` are the contig and the 1-based TSS of G0, G1, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reference.fa").write_text("".join(f">{name}\n{bases}\n" for name, bases in contigs.items()))
+    write_vcf(folder / "genotypes.vcf.gz", contigs, people, calls)
+    rows = [f"G{number}\t{contig}\t{tss}\t+\n" for number, (contig, tss) in enumerate(genes)]
+    (folder / "genes.tsv").write_text("gene\tcontig\ttss\tstrand\n" + "".join(rows))
+    rows = [f"G{number}" + "\t1.5" * len(people) + "\n" for number in range(len(genes))]
+    (folder / "expression.tsv").write_text("gene\t" + "\t".join(people) + "\n" + "".join(rows))
+    return Cohort(folder, contigs, list(people))
 
 
 def random_snps(
@@ -117,6 +142,23 @@ def make_cohort(tmp_path: Path) -> Callable[..., Cohort]:
 
 
 @pytest.fixture
+def set_chunks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets sizes of chunks (individuals, variants, genes, sites) in every module that uses them."""
+
+    def change(**sizes: int) -> None:
+        for what, size in sizes.items():
+            name = f"{what.upper()}_IN_CHUNK"
+            for module in (
+                *(seqstore.layout, seqstore.spool, seqstore.build, seqstore.store),
+                *(seqstore.earlier, seqstore.earlier_records),
+            ):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, size)
+
+    return change
+
+
+@pytest.fixture(scope="session")
 def bcftools() -> str:
     """Path of bcftools; a test that needs it skips without it, except in CI."""
     found = shutil.which("bcftools")

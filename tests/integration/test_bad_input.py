@@ -189,15 +189,69 @@ def test_people_and_expression(spoilt: Build) -> None:
 
 def test_calls_that_a_policy_refuses(spoilt: Build) -> None:
     base = spoilt.cohort.contigs["chr1"][299].upper()
-    alt = "A" if base != "A" else "C"
-    for genotypes, changes, expected in (
-        (["0|1", "0/1", "0|0"], {}, "chr1:300: the call of P1 is not phased"),
-        (["0|1", "0|1", ".|."], {"missing": "error"}, "chr1:300: the call of P2 is missing"),
-        (["0|1", "1", "0|0"], {}, "chr1:300: the call of P1 is haploid"),
+    snp = "A" if base != "A" else "C"
+    everything = {"variants": "all"}
+    iupac = {"unphased": "iupac"}
+    no_code = "the call of P1 is not phased and no SNP, which has no IUPAC code"
+    for alts, genotypes, changes, expected in (
+        (snp, ["0|1", "0/1", "0|0"], {}, "the call of P1 is not phased; phase the genotypes"),
+        (snp, ["0|1", "1/.", "0|0"], {}, "the call of P1 is not phased"),
+        (snp, ["0|1", "0|1", ".|."], {"missing": "error"}, "the call of P2 is missing"),
+        (snp, ["0|1", "0|.", "0|0"], {"missing": "error"}, "the call of P1 is missing"),
+        (snp, ["0|1", ".", "0|0"], {"missing": "error"}, "the call of P1 is missing"),
+        (f"{base}GG", ["0|1", "0/1", "0|0"], everything | iupac, no_code),
+        (f"{snp},{base}GG", ["0|1", "1/2", "0/1"], everything | iupac, no_code),
+        (f"{base}GG", ["0|1", "0/1", "0|0"], everything, "the call of P1 is not phased; phase"),
+        (",".join([snp] * 112), ["0|1", "0|0", "0|0"], {}, "has 113 alleles; up to 112 are read"),
     ):
-        calls = [("chr1", 300, base, alt, "PASS", genotypes * 2)]
+        calls = [("chr1", 300, base, alts, "PASS", genotypes * 2)]
         write_vcf(spoilt.folder / "genotypes.vcf.gz", spoilt.cohort.contigs, spoilt.cohort.people, calls)
-        assert expected in spoilt.refused(**changes)
+        line = spoilt.refused(**changes)
+        assert f"genotypes.vcf.gz: chr1:300: {expected}" in line
+        assert "(" not in line, "one record only"
+
+
+def test_calls_that_policies_let_pass(spoilt: Build) -> None:
+    """What is refused above is read where it makes no difference."""
+    from seqstore.build import build as build_store
+
+    base = spoilt.cohort.contigs["chr1"][299].upper()
+    snp = "A" if base != "A" else "C"
+    for number, (alts, genotypes, changes) in enumerate(
+        (
+            (snp, ["0|1", "1", "1/1"], {"unphased": "error"}),
+            (snp, ["0|1", "1", "."], {"missing": "reference"}),
+            (f"{snp},{base}GG", ["0|2", "0/1", "2/2"], {"unphased": "iupac", "variants": "all"}),
+            (f"{snp},{base}GG", ["0|2", "0/2", "1/2"], {"unphased": "iupac"}),
+        )
+    ):
+        calls = [("chr1", 300, base, alts, "PASS", genotypes * 2)]
+        write_vcf(spoilt.folder / "genotypes.vcf.gz", spoilt.cohort.contigs, spoilt.cohort.people, calls)
+        build_store(spoilt.cohort.config(store=str(spoilt.folder / f"{number}.zarr"), **changes))
+
+
+def test_several_refused_records_are_counted(spoilt: Build) -> None:
+    calls = []
+    for position in (290, 300, 310):
+        base = spoilt.cohort.contigs["chr1"][position - 1].upper()
+        calls.append(("chr1", position, base, "A" if base != "A" else "C", "PASS", ["0/1", "0|0"] * 3))
+    write_vcf(spoilt.folder / "genotypes.vcf.gz", spoilt.cohort.contigs, spoilt.cohort.people, calls)
+    assert "chr1:290: the call of P0 is not phased" in (line := spoilt.refused())
+    assert line.endswith("(3 such records)")
+
+
+def test_ref_alleles_longer_than_a_base(spoilt: Build) -> None:
+    bases = spoilt.cohort.contigs["chr1"].upper()
+    for position, ref, expected in (
+        (300, bases[299:304] + ("A" if bases[304] != "A" else "C"), "REF is"),
+        (900, bases[899:] + "A", "which reaches past the contig's end in"),
+        (300, "A" * 30, "AAAAAAAAAAAAAAAAA… (30 bases) but"),
+    ):
+        calls = [("chr1", position, ref, ref[0], "PASS", ["0|1"] * 6)]
+        write_vcf(spoilt.folder / "genotypes.vcf.gz", spoilt.cohort.contigs, spoilt.cohort.people, calls)
+        line = spoilt.refused(variants="all")
+        assert f"chr1:{position}: REF is" in line
+        assert expected in line
 
 
 def test_config(spoilt: Build) -> None:
@@ -207,8 +261,8 @@ def test_config(spoilt: Build) -> None:
         ("length", 0, "length: 0 is not"),
         ("length", "long", "length"),
         ("missing", "guess", "missing"),
-        ("variants", "all", "variants"),
-        ("unphased", "iupac", "unphased"),
+        ("variants", "indels", "variants"),
+        ("unphased", "guess", "unphased"),
         ("workers", -1, "workers: -1 is negative"),
         ("min_covered", 2, "min_covered: 2.0 is not a share"),
         ("reference_margin", 3, "reference_margin: 3 is not an even number"),
@@ -231,8 +285,9 @@ def test_config(spoilt: Build) -> None:
 def test_an_output_that_exists(spoilt: Build) -> None:
     store = Path(str(spoilt.keys["store"]))
     store.mkdir()
+    (store / "notes.txt").write_text("mine")
     assert "something that is not a store stands there" in spoilt.refused()
-    store.rmdir()
+    (store / "notes.txt").unlink()  # an empty folder is in nobody's way
     from seqstore.build import build as build_store
 
     build_store(spoilt.cohort.config())

@@ -5,53 +5,83 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqstore.errors import InputError
-from seqstore.layout import attributes_of
-from seqstore.simulate import simulate
-from seqstore.store import open_store
+from seqstore.store import describe_store, open_store
 from tests.conftest import hashes
+from tests.interruptions import Subject, children_of, status_of
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    return Subject.make(tmp_path_factory.mktemp("killed"), people=520, genes=40, length=16_384)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_kill_everything_at_random_moments(tmp_path: Path) -> None:
-    simulate(str(tmp_path / "cohort"), european=520, african=30, contigs=2, genes=40, negative_controls=4)
+def test_kill_everything_at_random_moments(subject: Subject, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    command = [sys.executable, "-m", "seqstore.cli", "build", "--config", str(tmp_path / "cohort/build.yaml")]
-    command += ["--length", "16384", "--workers", "2", "--store"]
-    start = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "whole.zarr")], check=True, capture_output=True)
-    seconds = time.monotonic() - start
-    expected = hashes(tmp_path / "whole.zarr")
-    n_killed = 0
-    for trial in range(6):
-        store = tmp_path / f"killed{trial}.zarr"
-        while not is_complete(store):
-            process = subprocess.Popen(
-                [*command, str(store)],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+    killed: Counter[str | None] = Counter()
+    trial = 0
+    while trial < 5 or sum(killed.values()) < 25 or not killed["scanning"] or not killed["building"]:
+        workers, store = 1 + trial % 2, tmp_path / f"killed{trial}.zarr"
+        while status_of(store) != "complete":
+            process = subject.start(store, workers=workers)
             try:
-                process.wait(timeout=seconds * rng.uniform(0.2, 1.2))
+                process.communicate(timeout=rng.uniform(0, 2 * workers + 0.8 * subject.seconds))
+                assert process.returncode == 0
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                n_killed += 1
-            if not is_complete(store):
-                with pytest.raises(InputError, match=r"no store here|unfinished"):
-                    open_store(store)
-        assert hashes(store) == expected
-    assert n_killed > 5
+                process.communicate()
+                killed[status_of(store)] += 1
+            if status_of(store) != "complete":
+                assert_refused(store)
+        assert hashes(store) == subject.expected
+        trial += 1
+    print(trial, "builds, killed while", dict(killed))
 
 
-def is_complete(store: Path) -> bool:
-    return (attributes_of(store) or {}).get("status") == "complete"
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_kill_single_workers_at_random_moments(subject: Subject, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    n_killed = 0
+    for trial in range(4):
+        store = tmp_path / f"killed{trial}.zarr"
+        for _ in range(8):
+            process = subject.start(store, workers=2)
+            left = 1 if trial % 2 else 9  # one of them, or one after the other
+            while process.poll() is None:
+                try:
+                    process.wait(timeout=rng.uniform(0, 1.5))
+                except subprocess.TimeoutExpired:
+                    running = [
+                        child for child in children_of(process) if "spawn_main" in str(child.cmdline())
+                    ]
+                    if left and running and (store / "spool").exists():
+                        running[rng.integers(len(running))].kill()
+                        left -= 1
+                        n_killed += 1
+            _, said = process.communicate()
+            if process.returncode == 0:
+                break
+            assert process.returncode == 2, said
+            assert said.splitlines()[-1].startswith("error: "), said
+            assert "Traceback" not in said
+            assert_refused(store)
+        assert hashes(store) == subject.expected
+    assert n_killed > 10
+    print(n_killed, "workers killed")
+
+
+def assert_refused(store: Path) -> None:
+    """What is not finished cannot be opened as if it were, and can be described."""
+    with pytest.raises(InputError, match=r"no store here|unfinished.*again"):
+        open_store(store)
+    if status_of(store) is not None:
+        assert describe_store(store)["missing"]

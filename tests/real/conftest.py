@@ -53,3 +53,11 @@ def real_store(real_inputs: dict[str, str], tmp_path_factory: pytest.TempPathFac
     store = tmp_path_factory.mktemp("real") / "chr20.zarr"
     build(BuildConfig(**real_inputs, store=str(store), workers=2))
     return store
+
+
+@pytest.fixture(scope="session")
+def real_store_all(real_inputs: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Insertions and deletions too."""
+    store = tmp_path_factory.mktemp("real_all") / "chr20.zarr"
+    build(BuildConfig(**real_inputs, store=str(store), variants="all", workers=2))
+    return store

@@ -48,8 +48,12 @@ def variants_of(
     positions: Sequence[int],
     alleles: Sequence[Sequence[str]],
     spans: Sequence[tuple[int, int]],
+    skipped: npt.NDArray[np.bool_] | None = None,
 ) -> xr.Dataset:
-    """The variants of ``store``: ``calls`` (variant, individual, 2), and each gene's (start, stop) records."""
+    """The variants of ``store``: ``calls`` (variant, individual, 2), and each gene's (start, stop) records.
+
+    ``skipped``, like ``calls``, says which alleles are not in the sequences; None = all are.
+    """
     width = max(len(texts) for texts in alleles)
     padded = [[*texts, *[""] * (width - len(texts))] for texts in alleles]
     return xr.Dataset(
@@ -59,6 +63,10 @@ def variants_of(
             "variant_id": ("variant", np.array([f"rs{i}" for i in range(len(positions))], dtype=object)),
             "variant_allele": (("variant", "allele"), np.array(padded, dtype=object)),
             "call_genotype": (("variant", "individual", "haplotype"), calls),
+            "call_skipped": (
+                ("variant", "individual", "haplotype"),
+                np.zeros(calls.shape, dtype=bool) if skipped is None else skipped,
+            ),
             "gene_variant_start": ("gene", np.array([start for start, _ in spans])),
             "gene_variant_stop": ("gene", np.array([stop for _, stop in spans])),
         },

@@ -34,6 +34,33 @@ def test_dosage_counts_each_alt_allele() -> None:
     assert dosage_of(VARIANTS, "gene1")["position"].values.tolist() == [5000]
 
 
+def test_a_haploid_call_counts_twice_or_once() -> None:
+    store = store_of(["chrX"], 4)
+    calls = np.array(
+        [[[1, -2], [0, -2], [-1, -2], [1, 1]], [[2, -2], [1, -2], [0, -2], [0, 2]]], dtype=np.int8
+    )
+    variants = variants_of(store, calls, [9990, 10000], [("A", "G"), ("C", "T", "CA")], [(0, 2)])
+    nan = np.nan
+    np.testing.assert_array_equal(
+        dosage_of(variants, "gene0")["dosage"], [[2, 0, 2], [0, 2, 0], [nan, 0, 0], [2, 0, 1]]
+    )
+    np.testing.assert_array_equal(
+        dosage_of(variants, "gene0", haploid=1)["dosage"], [[1, 0, 1], [0, 1, 0], [nan, 0, 0], [2, 0, 1]]
+    )
+
+
+def test_skipped_alleles_are_counted_for_each_allele() -> None:
+    skipped = np.zeros(CALLS.shape, dtype=bool)
+    skipped[1, 0] = [False, True]  # allele 2 of the first person
+    skipped[1, 1] = True
+    variants = variants_of(
+        STORE, CALLS, [900, 1000, 5000], [("A", "G"), ("C", "T", "G"), ("G", "A")], [(0, 2), (2, 3)], skipped
+    )
+    window = dosage_of(variants, "gene0")
+    assert window["n_skipped"].values.tolist() == [0, 0, 3]
+    np.testing.assert_array_equal(window["dosage"], dosage_of(VARIANTS, "gene0")["dosage"])
+
+
 @pytest.mark.parametrize(
     ("length", "positions"), [(200, [900, 1000, 1000]), (198, [1000, 1000]), (2, [1000, 1000])]
 )

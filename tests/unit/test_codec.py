@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from seqstore.codec import ChunkDecoder, CorruptChunkError, WindowCodec, encode_chunk
+from seqstore.codec import ChunkDecoder, CorruptChunkError, WindowCodec, encode_chunk, encode_windows
 
 
 def windows_like(rng: np.random.Generator, n_individuals: int, window_bytes: int = 600) -> np.ndarray:
@@ -49,6 +49,29 @@ def test_padding_is_not_taken_for_the_commonest_window() -> None:
     rows[0] = np.random.default_rng(0).integers(1, 255, 400)
     encoded = encode_chunk(rows, 200)
     assert ChunkDecoder(encoded).ends[1] < 230, "the dictionary is one of the row's own windows"
+
+
+def test_windows_that_are_not_there_are_zeros() -> None:
+    rng = np.random.default_rng(2)
+    windows = rng.integers(1, 255, (3, 200), dtype=np.uint8)
+    which = np.array([[0, -1], [-1, -1], [2, 1], [2, -1], [-1, 2]])
+    decoder = ChunkDecoder(encoded := encode_windows(windows, which))
+    assert decoder.ends[2] == decoder.ends[1], "nobody there is an empty frame"
+    expected = np.vstack([windows, np.zeros((1, 200), np.uint8)])[which].reshape(5, 400)
+    for row in range(5):
+        out = np.full(400, 7, dtype=np.uint8)
+        start, stop = (decoder.n_head + end for end in decoder.ends[row : row + 2])
+        decoder.decode_into(row, encoded[start:stop], out)
+        np.testing.assert_array_equal(out, expected[row])
+    assert encode_chunk(expected, 200) == encode_windows(windows, which), "the same bytes as through zarr"
+    # The commonest window that is there is the dictionary: its rows are short.
+    assert decoder.ends[4] - decoder.ends[3] < 40
+
+
+def test_a_chunk_of_nobody_is_all_empty_frames() -> None:
+    for windows in (np.empty((0, 200), np.uint8), np.zeros((1, 200), np.uint8)):
+        decoder = ChunkDecoder(encode_windows(windows, np.full((4, 2), -1)))
+        assert (decoder.n_rows, decoder.row_bytes, decoder.ends) == (4, 400, [0] * 5)
 
 
 def test_an_odd_indel_shift_still_matches_the_dictionary() -> None:

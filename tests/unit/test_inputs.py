@@ -194,7 +194,7 @@ def test_bcf_and_several_files_give_the_same(tmp_path: Path, bcftools: str) -> N
         subprocess.run([bcftools, "view", "-Ob", "-o", part, "-r", contig, whole], check=True)
         subprocess.run([bcftools, "index", part], check=True)
     one, several = open_genotypes(str(whole)), open_genotypes(str(tmp_path / "part.*.bcf"))
-    assert set(several.path_of_contig) == {"chr1", "chr2"}
+    assert set(several.contigs) == {"chr1", "chr2"}
     for contig in CONTIGS:
         for here, there in zip(one.records(contig, 0, 99), several.records(contig, 0, 99), strict=True):
             assert (here.position, here.alleles, here.id) == (there.position, there.alleles, there.id)

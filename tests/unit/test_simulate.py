@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import subprocess
 from pathlib import Path
 
 import cyvcf2
@@ -23,7 +24,7 @@ from seqstore.simulated_expression import (
     may_be_causal,
     simulate_gene,
 )
-from seqstore.simulated_genomes import Contig, simulate_contig
+from seqstore.simulated_genomes import LONGEST_INDEL, Contig, simulate_contig
 
 LENGTH = 2048
 HERITABILITY = 0.5
@@ -55,6 +56,7 @@ class Cohort:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.length = yaml.safe_load((path / "build.yaml").read_text())["length"]
         self.genes = pd.read_csv(path / "genes.tsv", sep="\t")
         self.samples = pd.read_csv(path / "samples.tsv", sep="\t")
         self.truth = pd.read_csv(path / "truth.tsv", sep="\t")
@@ -70,8 +72,8 @@ class Cohort:
     def window(self, gene: str) -> tuple[str, int, int]:
         """Contig and half-open 0-based range of a gene's window."""
         row = self.genes.set_index("gene").loc[gene]
-        start = row["tss"] - 1 - LENGTH // 2
-        return row["contig"], start, start + LENGTH
+        start = row["tss"] - 1 - self.length // 2
+        return row["contig"], start, start + self.length
 
     def records_in(self, contig: str, start: int, stop: int) -> pd.DataFrame:
         at = self.records
@@ -232,6 +234,124 @@ def test_build_config_names_the_files_from_the_current_folder(
     }
 
 
+@pytest.fixture(scope="module")
+def indels(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    path = tmp_path_factory.mktemp("indels") / "cohort"
+    simulate(
+        str(path), **OPTIONS | {"indels": 0.12, "tss_deletions": 4, "genes": 40, "length": 16_384, "seed": 1}
+    )
+    return Cohort(path)
+
+
+def indel_length(records: pd.DataFrame) -> pd.Series[int]:
+    """Bases that ALT has more than REF, by record."""
+    return records["alt"].str.len() - records["ref"].str.len()
+
+
+def test_indels_are_anchored_and_human_like(indels: Cohort) -> None:
+    fasta = pysam.FastaFile(str(indels.path / "reference.fa"))
+    records = indels.records
+    length = indel_length(records)
+    for row in records[length != 0].itertuples():
+        assert row.ref == fasta.fetch(row.contig, row.position - 1, row.position - 1 + len(row.ref))
+        assert row.ref[0] == row.alt[0]
+        assert min(len(row.ref), len(row.alt)) == 1
+    assert (length != 0).mean() == pytest.approx(0.12, abs=0.01)
+    size = length[length != 0].abs()
+    assert (length[length != 0] > 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert (size == 1).mean() == pytest.approx(0.57, abs=0.05)
+    assert (size <= 4).mean() == pytest.approx(0.84, abs=0.03)
+    assert 100 < size.max() <= LONGEST_INDEL
+    assert (records["ref"].str.len() == 1)[length == 0].all()
+
+
+def carried_with_deletions(cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:
+    """Copies (individual, haplotype) of records inside deletions that it carries too, and that it does not."""
+    with_deletion, without = (np.zeros((len(cohort.samples), 2), dtype=int) for _ in range(2))
+    for deletion in cohort.records[indel_length(cohort.records) < 0].itertuples():
+        last = deletion.position + len(deletion.ref) - 1
+        for inside in cohort.records_in(deletion.contig, deletion.position, last).itertuples():
+            with_deletion += inside.calls * deletion.calls
+            without += inside.calls * (1 - deletion.calls)
+    return with_deletion, without
+
+
+def test_records_stand_inside_deletions_on_the_same_haplotype_and_on_another(indels: Cohort) -> None:
+    with_deletion, without = carried_with_deletions(indels)
+    assert min(with_deletion.sum(), without.sum()) > 10
+
+
+def tss_deleted(cohort: Cohort, gene: str) -> bool:
+    """Whether a deletion takes the TSS base of a gene on some haplotype."""
+    contig, start, _ = cohort.window(gene)
+    tss = start + cohort.length // 2 + 1
+    before = cohort.records_in(contig, tss - 1 - LONGEST_INDEL, tss - 1)
+    return any(indel_length(before).lt(0) & (before["position"] + before["ref"].str.len() > tss))
+
+
+def test_deletions_take_the_tss_of_as_many_genes_as_asked_for(indels: Cohort) -> None:
+    lose = [gene for gene in indels.genes["gene"] if tss_deleted(indels, gene)]
+    assert {"SIMG00001", "SIMG00011", "SIMG00021", "SIMG00031"} <= set(lose)
+    assert len(lose) < len(indels.genes)
+
+
+def test_net_deletions_pull_records_into_windows(indels: Cohort) -> None:
+    """A haplotype that lost bases takes as many from behind the window, and carries a record there."""
+    pulled = {"left": 0, "right": 0}
+    for gene in indels.genes["gene"]:
+        contig, start, stop = indels.window(gene)
+        middle = start + indels.length // 2
+        for side, (first, last) in {"left": (start, middle), "right": (middle, stop)}.items():
+            half = indels.records_in(contig, first, last)
+            lost = -np.tensordot(indel_length(half), np.stack(list(half["calls"])), 1)
+            for distance in range(1, int(lost.max()) + 1):
+                position = start - distance + 1 if side == "left" else stop + distance
+                behind = indels.records_in(contig, position - 1, position)
+                pulled[side] += sum(int((calls[lost >= distance] > 0).sum()) for calls in behind["calls"])
+    assert min(pulled.values()) > 0
+
+
+def test_causal_variants_are_snps_in_no_deletion(indels: Cohort) -> None:
+    records, truth = indels.records, indels.truth
+    assert (truth["ref"].str.len() + truth["alt"].str.len() == 2).all()
+    deletions = records[indel_length(records) < 0]
+    for row in truth.itertuples():
+        over = (deletions["contig"] == row.contig) & (deletions["position"] < row.position)
+        assert not (over & (row.position < deletions["position"] + deletions["ref"].str.len())).any()
+
+
+def test_other_software_takes_the_indels(indels: Cohort, bcftools: str) -> None:
+    vcf, fasta = indels.path / "genotypes.vcf.gz", indels.path / "reference.fa"
+    checked = subprocess.run(
+        [bcftools, "norm", "-c", "e", "-f", fasta, "-Ou", "-o", "/dev/null", vcf],
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert f"total/split/realigned/skipped:\t{len(indels.records)}/0/" in checked.stderr
+    # A haplotype with a record in its own deletion: that one is skipped.
+    individual, haplotype = np.argwhere(carried_with_deletions(indels)[0] > 0)[0]
+    arguments = ["-H", str(haplotype + 1), "-s", indels.samples["sample"][individual], "-f", fasta, vcf]
+    consensus = subprocess.run([bcftools, "consensus", *arguments], capture_output=True, text=True)
+    assert consensus.returncode == 0, consensus.stderr
+    n_carried = sum(int(calls[individual, haplotype]) for calls in indels.records["calls"])
+    n_applied = int(consensus.stderr.split("Applied ")[1].split()[0])
+    assert n_carried - 10 < n_applied < n_carried
+
+
+def test_people_and_reference_are_the_same_with_any_share_of_indels() -> None:
+    plain, some = (
+        simulate_contig("chr1", 50_000, {"CEU": 20, "YRI": 5}, np.random.default_rng(2), share)
+        for share in (0.0, 0.3)
+    )
+    np.testing.assert_array_equal(plain.position, some.position)
+    np.testing.assert_array_equal(plain.calls, some.calls)
+    np.testing.assert_array_equal(plain.reference, some.reference)
+    assert plain.is_snp.all()
+    np.testing.assert_array_equal(plain.change[some.is_snp], some.change[some.is_snp])
+    assert 0.6 < some.is_snp.mean() < 0.8
+
+
 def contents(path: Path) -> dict[str, str]:
     """SHA-256 of each file's decompressed content."""
     digests = {}
@@ -242,9 +362,9 @@ def contents(path: Path) -> dict[str, str]:
     return digests
 
 
-@pytest.mark.parametrize("architecture", ["private", "motif"])
-def test_a_seed_fixes_every_file(tmp_path: Path, architecture: str) -> None:
-    options = OPTIONS | {"architecture": architecture}
+@pytest.mark.parametrize(("architecture", "indels"), [("private", 0.1), ("motif", 0.0)])
+def test_a_seed_fixes_every_file(tmp_path: Path, architecture: str, indels: float) -> None:
+    options = OPTIONS | {"architecture": architecture, "indels": indels}
     for name, seed in [("a", 3), ("b", 3), ("c", 4)]:
         simulate(str(tmp_path / name), **options | {"seed": seed})  # type: ignore[arg-type]
     a, b, c = (contents(tmp_path / name) for name in "abc")
@@ -342,14 +462,45 @@ def test_causal_variants_are_uniform_over_the_common_ones_of_the_window() -> Non
     assert np.abs(counts[inside] - expected).max() < 5 * np.sqrt(expected)
 
 
-def contig_of(position: list[int], calls: list[list[list[int]]]) -> Contig:
+def contig_of(
+    position: list[int],
+    calls: list[list[list[int]]],
+    deleted: dict[int, int] | None = None,
+    inserted: dict[int, str] | None = None,
+) -> Contig:
+    """A contig of 100 A with A>G at each position, or an indel where one is named."""
+    deleted, inserted = deleted or {}, inserted or {}
     return Contig(
         name="chr1",
         reference=np.zeros(100, dtype=np.uint8),
         position=np.array(position),
-        change=np.full(len(position), 2, dtype=np.uint8),
+        change=np.array([0 if p in deleted | inserted else 2 for p in position], dtype=np.uint8),
+        deleted=np.array([deleted.get(p, 0) for p in position]),
+        inserted=np.array([inserted.get(p, "") for p in position], dtype=object),
         calls=np.array(calls, dtype=np.int8),
     )
+
+
+def test_alleles_of_literal_variants() -> None:
+    contig = contig_of([3, 10, 20], [[[0, 1]]] * 3, deleted={10: 2}, inserted={20: "CT"})
+    contig.reference[:] = bases_of("ACGT" * 25)
+    assert contig.alleles() == (["T", "GTA", "A"], ["C", "G", "ACT"])
+    assert contig.variant_ids() == ["chr1_4_T_C", "chr1_11_GTA_G", "chr1_21_A_ACT"]
+    assert contig.end.tolist() == [4, 13, 21]
+    assert contig.is_snp.tolist() == [True, False, False]
+    assert np.flatnonzero(contig.deletable()).tolist() == [11, 12]
+    contig.reference[11:12] = bases_of("C")  # a word written over a variant is in its alleles
+    assert contig.alleles()[0] == ["T", "GCA", "A"]
+
+
+def test_candidates_are_neither_indels_nor_what_a_deletion_may_take() -> None:
+    calls = [[[0, 0], [0, 1]]] * 7
+    contig = contig_of([10, 20, 25, 28, 32, 40, 60], calls, deleted={20: 10, 25: 1}, inserted={60: "A"})
+    assert may_be_causal(contig, "private").tolist() == [True, False, False, False, True, True, False]
+    assert may_be_causal(contig, "motif").tolist() == [True, False, False, False, False, True, False]
+    contig = contig_of([10, 20, 40, 49], calls[:4], deleted={20: 22}, inserted={10: "CC"})
+    assert may_be_causal(contig, "motif").tolist() == [False, False, False, False]
+    assert may_be_causal(contig, "private").tolist() == [False, False, False, True]
 
 
 def test_candidates_are_common_and_under_motif_alone() -> None:
@@ -403,6 +554,12 @@ def test_effects_that_cancel_in_linkage_disequilibrium_are_drawn_again() -> None
         ({"heritability": 0.0}, "--heritability 0.0"),
         ({"heritability": 1.1}, "--heritability 1.1"),
         ({"heritability": float("nan")}, "--heritability nan"),
+        ({"indels": -0.1}, "--indels -0.1"),
+        ({"indels": 0.6}, "--indels 0.6: .*0.12"),
+        ({"indels": float("nan")}, "--indels nan"),
+        ({"tss_deletions": 8, "indels": 0.1}, "--tss-deletions 8: .*7"),
+        ({"tss_deletions": -1, "indels": 0.1}, "--tss-deletions -1"),
+        ({"tss_deletions": 1}, "--tss-deletions 1: .*--indels"),
         ({"architecture": "both"}, "--architecture both: .*private or motif"),
         ({"seed": -1}, "--seed -1"),
     ],
@@ -468,9 +625,11 @@ def test_a_contig_without_common_variants_is_simulated_again(
         "seqstore.simulate.simulate_contig",
         lambda *arguments: simulate_contig(*arguments).subset(np.arange(0)),
     )
-    with pytest.raises(InputError, match="chr1: in 20 tries"):
+    with pytest.raises(InputError, match="chr1: in 20 tries a gene had no common variant near it; "):
         simulate(str(tmp_path / "b"), **OPTIONS)
     assert not (tmp_path / "b").exists()
+    with pytest.raises(InputError, match="no deletion to lose its TSS to"):
+        simulate(str(tmp_path / "b"), **OPTIONS | {"indels": 0.1, "tss_deletions": 1})
 
 
 @pytest.mark.parametrize("people", [(0, 30), (30, 0), (2, 0)])

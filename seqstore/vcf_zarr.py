@@ -1,0 +1,174 @@
+"""Genotypes out of a VCF Zarr group, as bio2zarr and sgkit write them (Zarr format 2 or 3).
+
+A group is not checksummed, and Zarr cannot tell a chunk that was lost from one that holds nothing but zeros.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from seqstore.errors import InputError
+from seqstore.genotype_rows import ContigRows, Rows, RowSource
+from seqstore.genotypes import ABSENT, MISSING
+from seqstore.handles import handle_of
+
+_NEEDED = (
+    "call_genotype",
+    "contig_id",
+    "sample_id",
+    "variant_allele",
+    "variant_contig",
+    "variant_position",
+)
+_SORT_HINT = "sort the VCF that it was made of with bcftools sort, and make it anew"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VcfZarr(RowSource):
+    """One VCF Zarr group; ``path`` is its folder."""
+
+    def _contig_rows(self) -> Mapping[str, ContigRows]:
+        return _group(self.path).contigs
+
+    def _rows_at_once(self) -> int:
+        return int(_group(self.path).arrays["call_genotype"].chunks[0])
+
+    def _read(self, rows: range) -> Rows:
+        arrays, of_rows = _group(self.path).arrays, slice(rows.start, rows.stop)
+        try:
+            genotype = self._of_individuals(arrays["call_genotype"], of_rows)
+            # The array may be left out where no call is phased.
+            phased = (
+                self._of_individuals(arrays["call_genotype_phased"], of_rows).astype(bool)
+                if "call_genotype_phased" in arrays
+                else np.zeros(genotype.shape[:2], dtype=bool)
+            )
+            position = np.asarray(arrays["variant_position"][of_rows]).tolist()
+            alleles = _texts(arrays["variant_allele"][of_rows])
+            labels = _texts(arrays["variant_id"][of_rows]) if "variant_id" in arrays else [""] * len(rows)
+            filters = self._filters(arrays, of_rows)
+        except _ZARR_ERRORS as error:
+            raise InputError(
+                f"{self.path}: rows {rows.start}-{rows.stop - 1} cannot be read ({error}); is it damaged?"
+            ) from error
+        if (genotype[:, :, 2:] != ABSENT).any():
+            row = int(np.flatnonzero((genotype[:, :, 2:] != ABSENT).any(axis=(1, 2)))[0])
+            raise InputError(
+                f"{self.path}: POS {position[row]} (row {rows[row]}) has calls of ploidy 3 or more; haploid and "
+                "diploid ones are read"
+            )
+        diploid = np.full((*genotype.shape[:2], 2), ABSENT, dtype=genotype.dtype)
+        diploid[:, :, : genotype.shape[2]] = genotype[:, :, :2]
+        np.maximum(diploid[:, :, 0], MISSING, out=diploid[:, :, 0])
+        return Rows(
+            position=position,
+            id=["" if label == "." else label for label in labels],
+            alleles=[tuple(filter(None, texts)) for texts in alleles],
+            filters=filters,
+            genotype=diploid,
+            phased=phased | (diploid[:, :, 1] == ABSENT),
+        )
+
+    def _of_individuals(self, array: Any, rows: slice) -> npt.NDArray[Any]:
+        """Rows (row, individual, ...) of an array, with the wanted individuals."""
+        return np.asarray(array[rows] if self.columns is None else array.oindex[rows, np.array(self.columns)])
+
+    @staticmethod
+    def _filters(arrays: Mapping[str, Any], rows: slice) -> list[tuple[str, ...]]:
+        if "variant_filter" not in arrays or "filter_id" not in arrays:
+            return [("PASS",)] * (rows.stop - rows.start)
+        names = _texts(arrays["filter_id"][:])
+        return [
+            tuple(name for name, is_set in zip(names, flags, strict=True) if is_set)
+            for flags in np.asarray(arrays["variant_filter"][rows]).tolist()
+        ]
+
+
+def open_vcf_zarr(path: str) -> VcfZarr:
+    """Check and open a VCF Zarr group.
+
+    Raises:
+        InputError: there is none, or it lacks an array, or its arrays do not fit together or are not sorted.
+    """
+    if not Path(path).is_dir():
+        raise InputError(f"{path}: no such folder")
+    group = _group(path)
+    individuals = tuple(_texts(group.arrays["sample_id"][:]))
+    return VcfZarr(path=path, individuals=individuals, contigs=tuple(group.contigs))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """An open group and where the records of each contig stand."""
+
+    arrays: dict[str, Any]
+    contigs: dict[str, ContigRows]
+
+
+#: What zarr and its codecs raise where something is missing or cannot be decoded.
+_ZARR_ERRORS = (OSError, ValueError, TypeError, KeyError, RuntimeError)
+
+
+def _group(path: str) -> _Group:
+    """A group; each thread opens it once."""
+    group: _Group = handle_of(path, _open_group)
+    return group
+
+
+def _open_group(path: str) -> _Group:
+    try:
+        arrays: dict[str, Any] = dict(zarr.open_group(path, mode="r").arrays())
+    except _ZARR_ERRORS as error:
+        raise InputError(f"{path}: is no VCF Zarr group ({error})") from error
+    absent = [name for name in _NEEDED if name not in arrays]
+    if absent:
+        raise InputError(f"{path}: is no VCF Zarr group (has no {', '.join(absent)})")
+    shape = (arrays["variant_position"].shape[0], arrays["sample_id"].shape[0])
+    if arrays["call_genotype"].ndim != 3 or arrays["call_genotype"].shape[:2] != shape:
+        raise InputError(
+            f"{path}: call_genotype has shape {arrays['call_genotype'].shape}, not {shape} and a ploidy"
+        )
+    try:
+        names = _texts(arrays["contig_id"][:])
+        contig = np.asarray(arrays["variant_contig"][:])
+        position = np.asarray(arrays["variant_position"][:])
+    except _ZARR_ERRORS as error:
+        raise InputError(f"{path}: cannot be read ({error}); is it damaged?") from error
+    bounds = [0, *(np.flatnonzero(contig[1:] != contig[:-1]) + 1).tolist(), len(contig)]
+    contigs: dict[str, ContigRows] = {}
+    for first, stop in itertools.pairwise(bounds):
+        if first == stop:  # a group without records
+            continue
+        name = names[contig[first]]
+        if name in contigs:
+            raise InputError(f"{path}: the records of contig {name} stand apart; {_SORT_HINT}")
+        try:
+            lengths = partial(_ref_lengths, arrays["variant_allele"], first, stop)
+            contigs[name] = ContigRows(first, position[first:stop], lengths)
+        except ValueError as error:
+            raise InputError(f"{path}: contig {name} is not sorted ({error}); {_SORT_HINT}") from error
+    return _Group(arrays, contigs)
+
+
+def _ref_lengths(alleles: Any, first: int, stop: int) -> npt.NDArray[np.int64]:
+    """Bases of the REF alleles of some rows."""
+    step = alleles.chunks[0]
+    blocks = (range(begin, begin + step) for begin in range(first // step * step, stop, step))
+    pieces = (alleles[max(block.start, first) : min(block.stop, stop), 0] for block in blocks)
+    return np.array([len(text) for piece in pieces for text in _texts(piece)], dtype=np.int64)
+
+
+def _texts(values: npt.NDArray[Any]) -> list[Any]:
+    """Strings, stored in whatever way, as a (nested) list of str."""
+    values = np.asarray(values)
+    texts: list[Any] = (values.astype(str) if values.dtype.kind == "S" else values).tolist()
+    return texts
