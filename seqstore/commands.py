@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import itertools
 import logging
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, cast, get_type_hints
@@ -61,6 +62,7 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
         print(f"error: {_one_line(str(error))}{_config_hint(arguments, error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one has nothing more to say
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # zarr's reads and writes end unfinished
         print("interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 import zarr
+from zarr.codecs import ZstdCodec
 from zarr.core.common import JSON
 
 from seqstore.codec import WindowCodec
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from seqstore.plan import Plan
 
 FORMAT_NAME = "seqstore"
+#: Of every array but the windows, whose codec has checksums of its own.
+COMPRESSORS = (ZstdCodec(level=0, checksum=True),)
 FORMAT_VERSION = 1
 #: Individuals in one chunk of windows or genotypes, and variants in one chunk of genotypes.
 INDIVIDUALS_IN_CHUNK = 512
@@ -110,7 +113,7 @@ def create_arrays(path: str, plan: Plan, genes: pd.DataFrame, n_variants: int, n
     )
     # A chunk of zeros is written like any other: one that is not there is one that was lost.
     with zarr.config.set({"array.write_empty_chunks": True}):
-        root.to_zarr(path, mode="a", zarr_format=3, consolidated=False)
+        root.to_zarr(path, mode="a", zarr_format=3, consolidated=False, encoding=encoding_of(root))
     rows_of_genes = xr.Dataset(
         {
             f"{name}_{end}": ("gene", genes[f"{name.removeprefix('gene_')}_{end}"].to_numpy(), _about(text))
@@ -119,7 +122,14 @@ def create_arrays(path: str, plan: Plan, genes: pd.DataFrame, n_variants: int, n
         }
     )
     with zarr.config.set({"array.write_empty_chunks": True}):
-        rows_of_genes.to_zarr(path, group="variants", mode="a", zarr_format=3, consolidated=False)
+        rows_of_genes.to_zarr(
+            path,
+            group="variants",
+            mode="a",
+            zarr_format=3,
+            consolidated=False,
+            encoding=encoding_of(rows_of_genes),
+        )
     group = open_group(path, "r+")
     _create_window_arrays(group, plan)
     _create_variant_arrays(group["variants"], plan, n_variants, n_alleles)
@@ -132,6 +142,11 @@ def create_arrays(path: str, plan: Plan, genes: pd.DataFrame, n_variants: int, n
 def open_group(place: str, mode: Literal["r", "r+", "a"] = "r") -> Any:
     """Open a group of a store. To look for other formats than a store has would cost requests at a URL."""
     return zarr.open_group(place, mode=mode, zarr_format=3, use_consolidated=False)
+
+
+def encoding_of(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """How xarray is to write the arrays of a dataset into a store."""
+    return {str(name): {"compressors": COMPRESSORS} for name in dataset.variables}
 
 
 def _about(text: str) -> dict[str, JSON]:
@@ -261,6 +276,7 @@ def _create_window_arrays(group: zarr.Group, plan: Plan) -> None:
     for name, description in _PER_HAPLOTYPE.items():
         group.create_array(
             name,
+            compressors=COMPRESSORS,
             shape=(n_genes, n_individuals, 2),
             chunks=(GENES_IN_CHUNK, n_individuals, 2),
             dtype="int32",
@@ -271,6 +287,7 @@ def _create_window_arrays(group: zarr.Group, plan: Plan) -> None:
     reference_bytes = length // 2 + plan.config.reference_margin
     group.create_array(
         "reference_sequence",
+        compressors=COMPRESSORS,
         shape=(n_genes, reference_bytes),
         chunks=(GENES_IN_CHUNK, reference_bytes),
         dtype="uint8",
@@ -294,6 +311,7 @@ def _create_variant_arrays(group: zarr.Group, plan: Plan, n_variants: int, n_all
     ):
         group.create_array(
             name,
+            compressors=COMPRESSORS,
             shape=(n_variants, *width),
             chunks=(sites, *width),
             dtype=dtype,
@@ -314,6 +332,7 @@ def _create_variant_arrays(group: zarr.Group, plan: Plan, n_variants: int, n_all
         per_haplotype = (2,) if name != "call_genotype_phased" else ()
         group.create_array(
             name,
+            compressors=COMPRESSORS,
             shape=(n_variants, n_individuals, *per_haplotype),
             chunks=(
                 min(VARIANTS_IN_CHUNK, n_variants),
@@ -331,6 +350,7 @@ def _create_variant_arrays(group: zarr.Group, plan: Plan, n_variants: int, n_all
 def _create_flags(group: zarr.Group, n: int, dimension: str) -> None:
     group.create_array(
         "built",
+        compressors=COMPRESSORS,
         shape=(n,),
         chunks=(1,),
         dtype="bool",

@@ -26,6 +26,12 @@ def check_soundness(arrays: StoreArrays, findings: Findings) -> None:
     """Compare ids, counts, positions and labels with the windows and calls that they follow from."""
     if fingerprint(arrays.attributes) != arrays.attributes["fingerprint"]:
         findings.differ("zarr.json", "config or inputs are not those that the fingerprint was made of")
+    for key in ("length", "reference_margin"):
+        if arrays.attributes[key] != arrays.attributes["config"][key]:
+            findings.differ(
+                "zarr.json",
+                f"{key} is {arrays.attributes[key]}, but {arrays.attributes['config'][key]} in config",
+            )
     for name in ("built", "variants/built"):
         if arrays.can_read(name) and not arrays.read(name).all():
             findings.differ(name, "a part is not marked as built, but the store is marked as complete")

@@ -13,6 +13,7 @@ import xarray as xr
 import zarr
 
 from seqstore.errors import InputError
+from seqstore.layout import encoding_of
 from seqstore.locations import failures_named, place_of, remove, rename_group
 from seqstore.store import check_store, names_of_splits, open_group_of, open_store
 
@@ -116,5 +117,13 @@ def _write(
     aside = f"splits/{name}.partial"
     with failures_named(place):
         remove(f"{place}/{aside}")
-        dataset.to_zarr(place, group=aside, mode="a", zarr_format=3, consolidated=False)
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            dataset.to_zarr(
+                place,
+                group=aside,
+                mode="a",
+                zarr_format=3,
+                consolidated=False,
+                encoding=encoding_of(dataset),
+            )
         rename_group(f"{place}/{aside}", f"{place}/splits/{name}")

@@ -52,7 +52,7 @@ def workers(n: int, scheduler: str | None = None) -> Iterator[Run]:
     with _interrupts_held():
         if scheduler is None:
             cluster = _local_cluster(n)
-            client = Client(cluster)  # type: ignore[no-untyped-call]
+            client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
     if scheduler is not None:
         client = _connected(scheduler)
     try:
@@ -75,12 +75,20 @@ class _Submitted:
         self._cluster = cluster
 
     def __call__(self, function: Callable[[Any], Any], items: list[Any], label: str) -> list[Any]:
+        with _interrupts_noted() as interrupts:
+            return self._run(function, items, label, interrupts)
+
+    def _run(
+        self, function: Callable[[Any], Any], items: list[Any], label: str, interrupts: list[int]
+    ) -> list[Any]:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError, FuturesCancelledError
 
         futures = self._client.map(function, items, pure=False)
         try:
-            for future in tqdm(self._ended(futures), total=len(futures), desc=label, disable=None):
+            for future in tqdm(
+                self._ended(futures, interrupts), total=len(futures), desc=label, disable=None
+            ):
                 future.result()  # raises as soon as any task does
             return [future.result() for future in futures]
         except KilledWorker as error:
@@ -100,13 +108,15 @@ class _Submitted:
             with suppress(Exception):  # the scheduler may be what has failed
                 self._client.cancel(futures)
 
-    def _ended(self, futures: list[Any]) -> Iterator[Any]:
-        """Futures in the order in which their tasks end."""
+    def _ended(self, futures: list[Any], interrupts: list[int]) -> Iterator[Any]:
+        """Futures in the order in which their tasks end, until there is an interrupt."""
         from distributed import as_completed
 
-        ended: Any = as_completed(futures)  # type: ignore[no-untyped-call]
+        ended: Any = as_completed(futures, loop=self._client.loop)  # type: ignore[no-untyped-call]
         last_seen = time.monotonic()
         while not ended.is_empty():
+            if interrupts:
+                raise KeyboardInterrupt
             if self._cluster is None or self._cluster.scheduler.workers:
                 last_seen = time.monotonic()
             elif time.monotonic() - last_seen > RESTART_SECONDS:
@@ -162,7 +172,7 @@ def _connected(scheduler: str) -> Any:
     try:
         if not is_address:
             _wait_for_file(scheduler)
-        return Client(**where, timeout=CONNECT_SECONDS)  # type: ignore[no-untyped-call]
+        return Client(**where, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"{scheduler}: no dask scheduler answers there ({error})") from error
 
@@ -194,22 +204,34 @@ def _check_workers(client: Any, scheduler: str) -> None:
 
 
 @contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Ctrl-C is added to a list, and acted on at the end of the block.
+
+    Raised as it comes, it would be lost where Python calls dask from within its garbage collector.
+    """
+    noted: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: noted.append(number)) if is_main else None
+    try:
+        yield noted
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
+    if noted:
+        signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C is acted on at the end of the block, and never by processes that are started in it.
 
     dask cannot be stopped half started or half stopped, and its workers are to be stopped by their owner.
     """
     resource_tracker.ensure_running()  # its start, which would come with the first process, unblocks SIGINT
-    held: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    # The mask is what processes inherit. Other threads do not have it, and so it does not keep SIGINT from us.
-    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if is_main else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if is_main:
-            signal.signal(signal.SIGINT, handler)
-    if held:
-        signal.raise_signal(signal.SIGINT)
+    with _interrupts_noted():
+        # The mask is what processes inherit. Other threads do not have it, and so it does not keep SIGINT from us.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)

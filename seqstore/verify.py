@@ -23,7 +23,7 @@ from seqstore.slow_consensus import SourceRecords, VcfRecords
 from seqstore.soundness import check_soundness
 from seqstore.store import check_store
 from seqstore.store_arrays import StoreArrays, check_arrays
-from seqstore.verify_cells import CellCheck, GenotypeFile
+from seqstore.verify_records import GenotypeFile, RecordCheck
 from seqstore.verify_tables import (
     Fasta,
     Step,
@@ -33,6 +33,7 @@ from seqstore.verify_tables import (
     check_individuals,
     check_reference,
 )
+from seqstore.verify_windows import WindowCheck
 
 _VCF = (".vcf.gz", ".vcf.bgz", ".bcf")
 _BESIDE_PGEN = (".pvar", ".pvar.zst", ".psam")
@@ -125,19 +126,23 @@ def _check_inputs(
     """Compare what the unchanged inputs make with the store."""
     config, inputs = steps[-1].config, steps[-1].inputs
     inputs.report(findings)
+    for step in steps[:-1]:
+        for path, now in step.inputs.now.items():
+            if now:
+                findings.leave_out(f"what was made of {path} before an append: {now}")
     sources = _unchanged_genotypes(config, inputs)
     check_genes(arrays, steps, findings)
     if sources:
         check_individuals(arrays, steps, list(sources[0].individuals), findings)
     check_expression(arrays, steps, findings)
     file_of = {contig: _read_again(source) for source in sources for contig in source.contigs}
-    check = CellCheck(arrays, config, file_of, find_bcftools(), findings)
-    check.check_covered()
-    check.check_records(cells, rng)
+    records = RecordCheck(arrays, config, file_of, findings)
+    records.check_covered()
+    records.check_random(cells, rng)
     if inputs.have(config.reference):
         fasta = Fasta(config.reference)
         check_reference(arrays, fasta, config.reference, findings)
-        check.check_windows(cells, rng, fasta)
+        WindowCheck(records, fasta, find_bcftools()).check_random(cells, rng)
 
 
 def _tables(config: BuildConfig) -> set[str]:
