@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import xarray as xr
 from seqstore.errors import InputError
 from seqstore.layout import FORMAT_NAME, FORMAT_VERSION, GENES_IN_CHUNK, attributes_of, open_group
 from seqstore.locations import files_below, is_url, place_of
+from seqstore.recipe import describe_recipe
 from seqstore.swap import finish_swap
 
 
@@ -79,12 +81,12 @@ def describe_store(path: str | Path) -> dict[str, Any]:
         "build": attributes["config"]["build"],
     }
     if attributes["status"] != "scanning":
-        described |= _contents(place_of(path))
+        described |= _contents(place_of(path), attributes["expression_recipe"])
     return described | {name: attributes[name] for name in ("policies", "reconciled", "fingerprint")}
 
 
-def _contents(place: str) -> dict[str, Any]:
-    """What the arrays of a store hold."""
+def _contents(place: str, recipes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the arrays of a store hold; ``recipes`` of its expression by assay."""
     group = open_group(place)
     ids = group["haplotype_id"]
     n_genes, n_individuals, n_haplotypes = ids.shape
@@ -93,7 +95,10 @@ def _contents(place: str) -> dict[str, Any]:
     return {
         "genes": n_genes,
         "individuals": n_individuals,
-        "assays": [str(assay) for assay in group["assay"][:]],
+        "expression": {
+            str(assay): describe_recipe(recipes[assay]) if assay in recipes else "as given"
+            for assay in group["assay"][:]
+        },
         "variants": group["variants/call_genotype"].shape[0],
         "built": int(built.sum()),
         "bytes_per_window": round(size / max(int(built.sum()) * n_individuals * n_haplotypes, 1), 1),
