@@ -16,6 +16,7 @@ import zarr
 
 from seqstore.additions import plan_with_additions
 from seqstore.build import check_same_build, fill_store, what_stands
+from seqstore.claim import Claim, claimed
 from seqstore.config import BuildConfig
 from seqstore.earlier import EarlierStore
 from seqstore.errors import InputError
@@ -24,6 +25,7 @@ from seqstore.locations import check_writable, failures_named, is_url, place_of
 from seqstore.plan import Plan
 from seqstore.splits import copy_splits
 from seqstore.store import check_store
+from seqstore.store_arrays import refuse_damaged
 from seqstore.swap import beside, check_replaceable, remove_replaced, swap
 
 logger = logging.getLogger(__name__)
@@ -52,25 +54,31 @@ def append(config: BuildConfig) -> None:
             "and copy it back"
         )
     with failures_named(place):
-        attributes = check_store(place)
-        check_replaceable(place)
-        remove_replaced(place)
-        _check_policies(config, attributes)
-        _check_contents(place, attributes)
-        plan = plan_with_additions(dataclasses.replace(config, store=beside(place)), place)
-        earlier = _what_grows(place, plan)
-        _check_inputs(plan, attributes, earlier)
-        if earlier is None:
-            logger.info("%s: has every gene and individual of these inputs", place)
-            return
-        states = [*attributes.get("earlier", []), _state(attributes, earlier)]
-        plan = dataclasses.replace(plan, earlier=states)
-        status = _status_beside(plan, attributes)
-        fill_store(plan.config, status, plan, earlier)
-        if check_store(place)["fingerprint"] != attributes["fingerprint"]:
-            raise InputError(f"{place}: was appended to by another process meanwhile; remove {beside(place)}")
-        copy_splits(place, beside(place))
-        swap(place)
+        check_store(place)
+        with claimed(place) as claim:
+            _append(config, place, claim)
+
+
+def _append(config: BuildConfig, place: str, claim: Claim) -> None:
+    attributes = check_store(place)
+    check_replaceable(place)
+    remove_replaced(place)
+    _check_policies(config, attributes)
+    _check_contents(place, attributes)
+    refuse_damaged(place, attributes)
+    plan = plan_with_additions(dataclasses.replace(config, store=beside(place)), place)
+    earlier = _what_grows(place, plan)
+    _check_inputs(plan, attributes, earlier)
+    if earlier is None:
+        logger.info("%s: has every gene and individual of these inputs", place)
+        return
+    states = [*attributes.get("earlier", []), _state(attributes, earlier)]
+    plan = dataclasses.replace(plan, earlier=states)
+    status = _status_beside(plan, attributes)
+    fill_store(plan.config, status, plan, earlier)
+    claim.check()
+    copy_splits(place, beside(place))
+    swap(place)
     n_added = len(plan.genes) - earlier.n_genes + len(plan.individuals) - earlier.n_individuals
     logger.info("%s: complete, with %d more %s", place, n_added, earlier.grows_by)
 

@@ -21,7 +21,7 @@ from seqstore.claim import Claim, claimed
 from seqstore.codec import encode_windows
 from seqstore.config import BuildConfig
 from seqstore.earlier import EarlierStore
-from seqstore.errors import InputError
+from seqstore.errors import InputError, LostWorkersError
 from seqstore.genotypes import open_genotypes
 from seqstore.haplotypes import WindowEncoder, skipped_calls
 from seqstore.layout import (
@@ -39,6 +39,7 @@ from seqstore.locations import (
     exists,
     failures_named,
     files_below,
+    is_url,
     place_of,
     remove,
     remove_partial_files,
@@ -50,6 +51,7 @@ from seqstore.records import calls_to_apply, haplotypes_present, table_of
 from seqstore.reference import Reference
 from seqstore.scan import scan_windows
 from seqstore.spool import Spool
+from seqstore.swap import finish_swap
 from seqstore.tasks import Run, workers
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ def build(config: BuildConfig) -> None:
     """
     place = place_of(config.store)
     config = dataclasses.replace(config, store=place)
+    if not is_url(place):
+        finish_swap(place)
     if place.startswith("memory://") and (config.n_workers > 1 or config.scheduler):
         raise InputError(f"{place}: is in the memory of one process; set workers: 1, or give another place")
     with failures_named(place):
@@ -95,6 +99,7 @@ def fill_store(
             _prepare(plan, claim, claim.run(run), earlier, begun=status is not None)
         _fill(config, claim.run(run), earlier)
         claim.check()
+        check_same_build(place, config)  # its inputs are still those that it was made of
         remove(f"{place}/spool")
         open_group(place, "r+").attrs["status"] = "complete"
 
@@ -124,7 +129,7 @@ def check_same_build(place: str, config: BuildConfig) -> None:
     was, now = ({file["path"]: file for file in of["inputs"]} for of in (attributes, identity))
     for changed in (path for path in was | now if was.get(path) != now.get(path)):
         raise InputError(
-            f"{place}: {changed} changed since that build was begun; remove the unfinished store"
+            f"{place}: {changed} changed since this build was begun; remove the unfinished store, and build again"
         )
 
 
@@ -158,6 +163,8 @@ def _prepare(plan: Plan, claim: Claim, run: Run, earlier: EarlierStore | None, *
                 f"{plan.reconciled['records_left_out_by_kind']} by their kind of allele)"
             )
         earlier_rows = earlier.match_records(spool, plan, run) if earlier else None
+    except LostWorkersError:
+        raise
     except InputError:
         claim.check()
         remove(f"{place}/spool")  # first: killed in between, the store is one that can be gone on with

@@ -98,6 +98,10 @@ class Standing:
         """
         if gene >= self._genes.stop or people.stop > self._earlier.n_individuals:
             return False
+        if (
+            rows.start == rows.stop
+        ):  # who is haploid here is told by records next to it, which may be others now
+            return False
         added = self._added(gene, rows)
         calls = self._root["variants/call_genotype"]
         if len(added) and (calls[rows, people][added] != 0).any():

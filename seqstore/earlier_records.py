@@ -65,7 +65,7 @@ def copy_records(earlier: str, store: str, run: Run) -> Known:
     numbers = sorted(parts)
     names = [f"earlier-{number}" for number in numbers]
     tasks = [(name, parts[number]) for name, number in zip(names, numbers, strict=True)]
-    run(partial(_copy_part, earlier=earlier, store=store, first=names[0]), tasks, "copy variants")
+    run(partial(_copy_part, earlier=earlier, store=store), tasks, "copy variants")
     return Known(parts=names, reaches=_reaches(earlier))
 
 
@@ -152,8 +152,8 @@ def _pieces(earlier: str) -> Iterator[_Piece]:
             yield _Piece(Interval(interval.contig, begin, end), *rows_of)
 
 
-def _copy_part(part: tuple[str, list[_Piece]], *, earlier: str, store: str, first: str) -> None:
-    """Copy some pieces into a part of a spool. What the earlier scan has counted stands with the first part."""
+def _copy_part(part: tuple[str, list[_Piece]], *, earlier: str, store: str) -> None:
+    """Copy some pieces into a part of a spool. What was left out of them was counted when they were scanned."""
     name, pieces = part
     if part_summary(store, name) is not None:
         return
@@ -176,9 +176,8 @@ def _copy_part(part: tuple[str, list[_Piece]], *, earlier: str, store: str, firs
             ):
                 texts = tuple(filter(None, alleles))
                 writer.add(Record(piece.interval.contig, position, label, texts, (), genotype, known))
-    counted = (attributes_of(earlier) or {})["reconciled"] if name == first else {}
     summary = {
-        "counts": {what: counted.get(what, 0) for what in COUNTS},
+        "counts": dict.fromkeys(COUNTS, 0),
         **{"n_records": 0, "mismatches": [0], "refusals": [0]},
     }
     writer.finish([(piece.interval, piece.stop - piece.first) for piece in pieces], summary)
@@ -226,6 +225,12 @@ def _match(
     rows = np.full(stop - first, -1, dtype=np.int64)
     rows[here] = there + stored.start
     added = (rows < 0) & _is_in(position - 1, stretch.covered)
+    for row in here[1:][np.diff(here) < 0].tolist():
+        problems.setdefault(
+            int(position[row]),
+            "its records are in another order than in the store; append people from files with the records in the "
+            "same order",
+        )
     n_individuals = variants["call_genotype"].shape[1]
     for begin in range(0, n_individuals if first < stop else 0, INDIVIDUALS_IN_CHUNK):
         people = slice(begin, min(begin + INDIVIDUALS_IN_CHUNK, n_individuals))

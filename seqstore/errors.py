@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises."""
+"""What is raised where a command cannot do what it was asked for."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class InputError(Exception):
     The message is one line that names the file, the key or the coordinate, and says what to do.
     Command lines print it without a traceback and exit with status 2.
     """
+
+
+class LostWorkersError(InputError):
+    """Workers or their scheduler are gone; nothing is wrong with what they worked on, and it can be gone on with."""

@@ -167,12 +167,18 @@ def attributes_of(path: str | Path) -> dict[str, Any] | None:
     """The root attributes of a store, finished or not; None where there is no Zarr group.
 
     Raises:
-        InputError: the store is at a URL, and that cannot be reached.
+        InputError: the store is at a URL, and that cannot be reached; or what says that it is a store is damaged.
     """
     place = place_of(path)
     with failures_named(place):
-        metadata = json.loads(read(f"{place}/zarr.json") or b"{}")
-    return metadata.get("attributes", {}) if metadata.get("node_type") == "group" else None
+        content = read(f"{place}/zarr.json")
+    if not content:
+        return None
+    try:
+        metadata = json.loads(content)
+        return dict(metadata.get("attributes", {})) if metadata["node_type"] == "group" else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{place}/zarr.json: is damaged; take this file from a copy of the store") from None
 
 
 def fingerprint(attributes: dict[str, Any]) -> str:

@@ -32,11 +32,24 @@ _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 def place_of(path: str | Path) -> str:
-    """A path or URL in the one form that everything else takes: a local path is never spelled as a URL."""
-    text = str(path)
-    for scheme in ("file://", "local://"):
-        text = text.removeprefix(scheme)
-    return text if text.endswith("://") or not text.rstrip("/") else text.rstrip("/")
+    """A path or URL in the one form that everything else takes.
+
+    A local path is not spelled as a URL, starts with no ``~``, and has a name of its own, which is no link's.
+
+    Raises:
+        InputError: it is empty.
+    """
+    text = str(path).strip()
+    if not text:
+        raise InputError("store: is empty; give the path or the URL of a store")
+    for scheme in ("file:", "local:"):
+        if text.startswith(scheme):
+            text = text.removeprefix(scheme).removeprefix("//")
+    if is_url(text):
+        return text if text.endswith("://") else text.rstrip("/")
+    text = os.path.expanduser(text.rstrip("/") or "/")
+    is_named = os.path.basename(text) not in ("", ".", "..") and not os.path.islink(text)
+    return text if is_named else os.path.realpath(text)
 
 
 def is_url(place: str) -> bool:

@@ -14,11 +14,13 @@ from tqdm import tqdm
 from seqstore.findings import Findings
 from seqstore.genotypes import ABSENT, MISSING
 from seqstore.layout import fingerprint
+from seqstore.splits import GENE_CLASSES
 from seqstore.store_arrays import COUNTS, ROWS_OF_GENE, SEQUENCE, StoreArrays
 
 Windows = npt.NDArray[np.uint8]
 _ROWS = tuple(f"variants/{name}" for name in ROWS_OF_GENE)
 _OF_ROWS = ("variants/variant_contig", "genotype_contig")
+_OF_SPLITS = {"split": set("0123"), "gene_class": set(GENE_CLASSES)}
 _CALLS = ("variants/call_genotype", "variants/call_skipped")
 
 
@@ -32,6 +34,11 @@ def check_soundness(arrays: StoreArrays, findings: Findings) -> None:
                 "zarr.json",
                 f"{key} is {arrays.attributes[key]}, but {arrays.attributes['config'][key]} in config",
             )
+    policies = arrays.attributes["policies"]
+    for key, value in arrays.attributes["config"].items():
+        if key in policies and policies[key] != value:
+            findings.differ("zarr.json", f"{key} is {policies[key]!r} in policies, but {value!r} in config")
+    _check_splits(arrays, findings)
     for name in ("built", "variants/built"):
         if arrays.can_read(name) and not arrays.read(name).all():
             findings.differ(name, "a part is not marked as built, but the store is marked as complete")
@@ -42,6 +49,16 @@ def check_soundness(arrays: StoreArrays, findings: Findings) -> None:
     _check_windows(arrays, findings)
     _check_rows(arrays, findings)
     _check_calls(arrays, findings)
+
+
+def _check_splits(arrays: StoreArrays, findings: Findings) -> None:
+    """Look for roles and classes that there are not."""
+    for name in arrays.of:
+        known = _OF_SPLITS.get(name.rpartition("/")[2]) if name.startswith("splits/") else None
+        if known and arrays.can_read(name):
+            strange = sorted({str(value) for value in np.unique(arrays.read(name))} - known)
+            if strange:
+                findings.differ(name, f"{strange[0]} is none of {', '.join(sorted(known))}")
 
 
 def _check_windows(arrays: StoreArrays, findings: Findings) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
+from seqstore.claim import claimed
 from seqstore.errors import InputError
 from seqstore.layout import encoding_of
 from seqstore.locations import failures_named, place_of, remove, rename_group
@@ -66,10 +67,17 @@ def write_split(
     Raises:
         InputError: the name is taken or cannot be a folder's, or a value or shape is not a split's.
     """
-    if name in split_names(path):
-        raise InputError(f"{path}: has a split {name!r} already; choose another name")
     if not name or name != Path(name).name or name.startswith(".") or name.endswith(".partial"):
         raise InputError(f"--name {name!r}: a split's name is a plain folder name")
+    with claimed(place_of(path)):  # the store is not to be replaced meanwhile
+        _write_new(path, name, split, gene_class, attrs or {})
+
+
+def _write_new(
+    path: str | Path, name: str, split: npt.ArrayLike, gene_class: Sequence[str], attrs: Mapping[str, Any]
+) -> None:
+    if name in split_names(path):
+        raise InputError(f"{path}: has a split {name!r} already; choose another name")
     store = open_store(path)
     values = np.asarray(split, dtype=np.int8)
     if (
@@ -80,7 +88,7 @@ def write_split(
     unknown = set(gene_class) - set(GENE_CLASSES)
     if unknown or len(gene_class) != len(values):
         raise InputError(f"split {name!r}: gene classes are {', '.join(GENE_CLASSES)}; got {sorted(unknown)}")
-    _write(place_of(path), name, values, gene_class, attrs or {})
+    _write(place_of(path), name, values, gene_class, attrs)
 
 
 def copy_splits(path: str | Path, larger: str | Path) -> None:

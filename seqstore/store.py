@@ -15,6 +15,18 @@ from seqstore.locations import files_below, is_url, place_of
 from seqstore.recipe import describe_recipe
 from seqstore.swap import finish_swap
 
+#: What every store says of itself.
+_ATTRIBUTES = {
+    "status",
+    "length",
+    "config",
+    "inputs",
+    "policies",
+    "reconciled",
+    "expression_recipe",
+    "fingerprint",
+}
+
 
 def open_store(path: str | Path) -> xr.Dataset:
     """Open a finished store: the arrays of docs/format.md with gene and individual coordinates.
@@ -140,6 +152,9 @@ def _format_checked(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: no store here; make one with: seqstore build")
     if attributes.get("format") != FORMAT_NAME:
         raise InputError(f"{path}: a Zarr group, but not a seqstore store")
-    if attributes["format_version"] > FORMAT_VERSION:
+    version = attributes.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise InputError(f"{path}: format version {attributes['format_version']} needs a newer seqstore")
+    if not isinstance(version, int) or not attributes.keys() >= _ATTRIBUTES:
+        raise InputError(f"{path}/zarr.json: is damaged; take this file from a copy of the store")
     return attributes

@@ -19,6 +19,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from seqstore.codec import ChunkDecoder, CorruptChunkError
+from seqstore.errors import InputError
 from seqstore.findings import Findings
 from seqstore.layout import open_group
 
@@ -129,6 +130,18 @@ class StoreArrays:
             return [str(label) for label in self.read(name)]
         n = self.of[SEQUENCE].shape[dimension] if SEQUENCE in self.of else 0
         return [f"number {number}" for number in range(n)]
+
+
+def refuse_damaged(place: str, attributes: dict[str, Any]) -> None:
+    """Refuse a store of which an array or a chunk is missing or cannot be decoded (those of windows: is missing).
+
+    Raises:
+        InputError: one is.
+    """
+    findings = Findings()
+    check_arrays(StoreArrays(place, attributes), findings)
+    if findings.differences:
+        raise InputError(f"{place}/{findings.differences[0]}; see all of it with: seqstore verify {place}")
 
 
 def check_arrays(arrays: StoreArrays, findings: Findings) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from seqstore.errors import InputError
@@ -35,21 +34,45 @@ def check_replaceable(place: str) -> None:
 
 def swap(place: str) -> None:
     """Put the finished store `beside` a place there; the one that stands there is removed."""
+    if not Path(beside(place)).is_dir():
+        raise InputError(f"{beside(place)}: was removed by another process; the store is as it was")
     os.rename(_folder(place), _replaced(place))
     finish_swap(place)
-    remove_replaced(place)
+    shutil.rmtree(_replaced(place), ignore_errors=True)  # what cannot go now is the next swap's affair
 
 
 def finish_swap(place: str) -> None:
-    """Do the second rename of a swap of which only the first was done, if there is one."""
-    if not _folder(place).exists() and _replaced(place).exists():
-        with suppress(FileNotFoundError):  # another process was faster
-            os.rename(beside(place), _folder(place))
+    """Do the second rename of a swap of which only the first was done, if there is one.
+
+    Raises:
+        InputError: this user may not.
+    """
+    if _folder(place).exists() or not _replaced(place).exists():
+        return
+    new = Path(beside(place))
+    try:
+        os.rename(new if new.exists() else _replaced(place), _folder(place))
+    except PermissionError:
+        raise InputError(
+            f"{place}: was being replaced when that was stopped; somebody who may write there has to open it once"
+        ) from None
+    except OSError:  # another process was faster
+        if not _folder(place).exists():
+            raise
 
 
 def remove_replaced(place: str) -> None:
-    """Remove what a swap has put aside."""
-    shutil.rmtree(_replaced(place), ignore_errors=True)
+    """Remove what an earlier swap has put aside; a store stands at the place itself.
+
+    Raises:
+        InputError: it cannot be removed.
+    """
+    replaced = _replaced(place)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if replaced.exists():
+        raise InputError(
+            f"{replaced}: cannot be removed; a process may still read it. Remove it and try again"
+        )
 
 
 def _folder(place: str) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from seqstore.errors import InputError
+from seqstore.errors import InputError, LostWorkersError
 
 logger = logging.getLogger(__name__)
 
@@ -92,12 +92,12 @@ class _Submitted:
                 future.result()  # raises as soon as any task does
             return [future.result() for future in futures]
         except KilledWorker as error:
-            raise InputError(
+            raise LostWorkersError(
                 f"{label}: a task killed its worker several times ({error.last_worker.address}); give workers more "
                 "memory, or fewer of them, and run the same command again"
             ) from error
         except (FutureCancelledError, FuturesCancelledError) as error:
-            raise InputError(
+            raise LostWorkersError(
                 f"{label}: the dask scheduler {self._scheduler or 'of this build'} was lost; run the same command "
                 "again to go on"
             ) from error
@@ -120,7 +120,7 @@ class _Submitted:
             if self._cluster is None or self._cluster.scheduler.workers:
                 last_seen = time.monotonic()
             elif time.monotonic() - last_seen > RESTART_SECONDS:
-                raise InputError(
+                raise LostWorkersError(
                     "workers: all processes were killed; give them more memory, or start fewer of them, and run the "
                     "same command again to go on"
                 )

@@ -78,7 +78,8 @@ class Report:
             if n > len(listed):
                 lines.append(f"differs: {array}: {n - len(listed):,} more")
         n = found.n_of.total()
-        verdict = "sound" if not n else f"{n:,} difference{'s' if n > 1 else ''}"
+        sound = "sound, but for what was not compared" if found.left_out else "sound"
+        verdict = sound if not n else f"{n:,} difference{'s' if n > 1 else ''}"
         return [*lines, f"{self.store}: {verdict}"]
 
 

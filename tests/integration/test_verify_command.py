@@ -504,6 +504,20 @@ def test_changed_attributes_are_found(copy_of: Callable[..., Path]) -> None:
     report = verified(store)
     assert {"zarr.json", "variants/variant_position"} <= named(report)
     assert "are not those that the fingerprint was made of" in texts(report)
+    assert "filter is ['PASS', '.'] in policies, but ['PASS', '.', 'q10'] in config" in texts(report)
+
+
+def test_roles_and_classes_that_there_are_not_are_found(copy_of: Callable[..., Path]) -> None:
+    store = copy_of()
+    shape = seqstore.open_store(store).haplotype_id.shape[:2]
+    seqstore.write_split(store, "main", split=np.ones(shape), gene_class=["unseen"] * shape[0])
+    assert verified(store).is_sound
+    group: Any = zarr.open_group(store, mode="r+")
+    group["splits/main/split"][0, 0] = 9
+    group["splits/main/gene_class"][1] = "nonsense"
+    said = texts(verified(store))
+    assert "splits/main/split: 9 is none of 0, 1, 2, 3" in said
+    assert "splits/main/gene_class: nonsense is none of" in said
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from seqstore.errors import InputError
 from seqstore.layout import attributes_of, fingerprint
 from seqstore.nucleotides import decode, unpack
 from seqstore.splits import split_fingerprint
-from seqstore.swap import finish_swap
+from seqstore.swap import finish_swap, swap
 from tests.conftest import Call, Cohort, hashes, write_cohort, write_vcf
 from tests.same_store import assert_same_store
 
@@ -412,6 +412,64 @@ def test_a_new_record_that_somebody_in_the_store_carries_is_refused(grown: Grown
     people_appended_from(grown, sorted([*calls, added], key=lambda call: call[:2]), grown.cohort.people, said)
 
 
+def test_records_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Of two records at one position the first decides."""
+    contigs = {"chr1": "".join(np.random.default_rng(3).choice(list("ACGT"), 400))}
+    base = contigs["chr1"][199]
+    other = "A" if base != "A" else "C"
+    snp: Call = ("chr1", 200, base, other, "PASS", ["1|0", "0|0"])
+    insertion: Call = ("chr1", 200, base, base + "TT", "PASS", ["1|0", "0|0"])
+    cohort = write_cohort(tmp_path, contigs, ["P0", "P1"], [snp, insertion], [("chr1", 200)])
+    (tmp_path / "samples.tsv").write_text("sample\tsex\nP0\tF\n")
+    build(cohort.config(variants="all"))
+    write_vcf(tmp_path / "new.vcf.gz", contigs, ["P0", "P1"], [insertion, snp])
+    (tmp_path / "samples.tsv").unlink()
+    refuse(
+        cohort.config(variants="all", genotypes=str(tmp_path / "new.vcf.gz")),
+        "chr1:200: its records are in another order than in the store",
+    )
+
+
+def test_who_is_haploid_may_not_change_where_there_are_no_records(tmp_path: Path) -> None:
+    """P0 turns out to be a man by the call in the window of the added gene."""
+    contigs = {
+        name: "".join(np.random.default_rng(2).choice(list("ACGT"), 3000)) for name in ("chr1", "chrX")
+    }
+    calls: list[Call] = [
+        (contig, position, contigs[contig][position - 1], alt, "PASS", texts)
+        for contig, position, texts in (("chr1", 500, ["0|1", "1|0"]), ("chrX", 2000, ["1", "0|1"]))
+        for alt in ["A" if contigs[contig][position - 1] != "A" else "C"]
+    ]
+    cohort = write_cohort(
+        tmp_path, contigs, ["P0", "P1"], calls, [("chr1", 500), ("chrX", 500), ("chrX", 2000)]
+    )
+    whole = (tmp_path / "genes.tsv").read_text()
+    (tmp_path / "genes.tsv").write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    build(cohort.config())
+    (tmp_path / "genes.tsv").write_text(whole)
+    before = hashes(cohort.config().store)
+    with pytest.raises(InputError, match="the window of P0 at gene G1 would change"):
+        append(cohort.config())
+    assert hashes(cohort.config().store) == before
+
+
+@pytest.mark.parametrize(
+    "array", ["variants/call_genotype", "variants/variant_position", "haplotype_id", "assay"]
+)
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+def test_a_store_that_is_not_whole_is_refused(grown: Grown, array: str, how: str) -> None:
+    grown.begin_with_genes("G1")
+    chunk = next(path for path in sorted(Path(grown.store, array, "c").rglob("*")) if path.is_file())
+    content = chunk.read_bytes()
+    if how == "lost":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    refuse(grown.config(), rf"store.zarr/{array}: .*seqstore verify")
+    chunk.write_bytes(content)
+    append(grown.config())
+
+
 def test_files_without_somebody_in_the_store_are_refused(grown: Grown) -> None:
     calls = [(*call[:5], call[5][1:]) for call in read_calls(grown)]
     people_appended_from(
@@ -599,6 +657,53 @@ def test_an_append_that_was_killed_before_the_swap_does_what_is_left(
     assert leftovers(grown) == []
     assert seqstore.open_store(grown.store).sizes["gene"] == 4
     assert seqstore.open_split(grown.store, "late").gene_class.values.tolist() == ["unseen"] + 3 * ["unused"]
+
+
+def test_a_build_finishes_a_swap_that_was_cut_off(grown: Grown, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown.begin_with_genes("G1")
+    seqstore.write_split(grown.store, "mine", split=[[1] * 7], gene_class=["unseen"])
+
+    def cut_off(place: str) -> None:
+        os.rename(place, f"{place}.replaced")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seqstore.append.swap", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            append(grown.config())
+    with pytest.raises(InputError, match="a finished store stands there already"):
+        build(grown.config())
+    assert seqstore.open_store(grown.store).sizes["gene"] == 4
+    assert seqstore.open_split(grown.store, "mine").sizes["gene"] == 4
+
+
+def test_what_was_put_aside_comes_back_if_there_is_nothing_else(grown: Grown) -> None:
+    grown.begin_with_genes("G1")
+    os.rename(grown.store, f"{grown.store}.replaced")
+    assert seqstore.open_store(grown.store).sizes["gene"] == 1
+
+
+def test_nobody_else_writes_to_a_store_that_is_appended_to(
+    grown: Grown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown.begin_with_genes("G1")
+    n_refused = 0
+
+    def meanwhile(place: str) -> None:
+        nonlocal n_refused
+        for write in (
+            lambda: append(grown.config()),
+            lambda: seqstore.write_split(grown.store, "late", split=[[1] * 7], gene_class=["unseen"]),
+        ):
+            with pytest.raises(InputError, match="is building it"):
+                write()
+            n_refused += 1
+        swap(place)
+
+    monkeypatch.setattr("seqstore.append.swap", meanwhile)
+    append(grown.config())
+    assert n_refused == 2
+    assert seqstore.open_store(grown.store).sizes["gene"] == 4
 
 
 def test_what_another_append_has_begun_is_refused(grown: Grown, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import seqstore
 import seqstore.build
 from seqstore.build import build
 from seqstore.coordinates import window_coordinates
-from seqstore.errors import InputError
+from seqstore.errors import InputError, LostWorkersError
 from seqstore.store import describe_store
 from tests.conftest import Call, Cohort, hashes, write_cohort, write_vcf
 from tests.random_cohorts import crowded_records
@@ -398,6 +399,9 @@ def test_reading_does_not_load_a_chunk_whole(tmp_path: Path) -> None:
             "format_version": 1,
             "status": "complete",
             "length": length,
+            **dict.fromkeys(
+                ("config", "inputs", "policies", "reconciled", "expression_recipe", "fingerprint")
+            ),
         },
     )
     array = group.create_array(
@@ -422,3 +426,52 @@ def test_reading_does_not_load_a_chunk_whole(tmp_path: Path) -> None:
         np.testing.assert_array_equal(reader.read([0], [person])[0], windows[0, person])
         assert array[0, person, 1, 5] == windows[0, person, 1, 5]
     assert resident() - before < windows.nbytes / 5
+
+
+def test_lost_workers_cost_nothing_of_what_was_scanned(
+    make_cohort: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_cohort().config()
+    build(config)
+    expected = hashes(config.store)
+    shutil.rmtree(config.store)
+
+    def lost(*arguments: Any) -> Any:
+        raise LostWorkersError("workers: all processes were killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("seqstore.build._rows_of_windows", lost)
+        with pytest.raises(LostWorkersError):
+            build(config)
+    assert any(name.startswith("spool/") for name in hashes(config.store))
+    build(config)
+    assert hashes(config.store) == expected
+
+
+def test_an_input_that_changes_while_a_store_is_built_is_refused(
+    make_cohort: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = make_cohort()
+    table = cohort.folder / "expression.tsv"
+    real = seqstore.build.create_arrays
+
+    def meanwhile(*arguments: Any) -> None:
+        real(*arguments)
+        table.write_text(table.read_text() + "\n")
+
+    monkeypatch.setattr("seqstore.build.create_arrays", meanwhile)
+    with pytest.raises(InputError, match=r"expression.tsv changed since this build was begun"):
+        build(cohort.config())
+    with pytest.raises(InputError, match="its build is unfinished"):
+        seqstore.open_store(cohort.config().store)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"node_type": "group", "attributes": {"format": "seqstore"}}']
+)
+def test_damaged_metadata_is_said_in_a_line(make_cohort: Callable[..., Cohort], content: str) -> None:
+    config = make_cohort().config()
+    build(config)
+    Path(config.store, "zarr.json").write_text(content)
+    with pytest.raises(InputError, match=r"zarr.json: is damaged" if content else "no store here"):
+        seqstore.open_store(config.store)
