@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -19,7 +19,8 @@ class Rows:
     """Consecutive records as arrays.
 
     ``position`` (row,) 1-based, ``id``, ``alleles`` and ``filters`` (row,) as in `Record`; ``genotype``
-    (row, individual, 2) of any integer type and ``phased`` (row, individual).
+    (row, individual, 2) of any integer type, ``phased`` (row, individual), and ``phase_set`` (row, individual)
+    if the file has phase sets.
     """
 
     position: Sequence[int]
@@ -28,6 +29,7 @@ class Rows:
     filters: Sequence[tuple[str, ...]]
     genotype: npt.NDArray[np.integer]
     phased: npt.NDArray[np.bool_]
+    phase_set: npt.NDArray[np.integer] | None = None
 
 
 class ContigRows:
@@ -101,7 +103,7 @@ class RowSource(ABC):
 
     def records(self, contig: str, start: int, stop: int) -> Iterator[Record]:
         """See `GenotypeSource.records`."""
-        wanted, step = self._contig_rows()[contig].rows(start, stop), self._rows_at_once()
+        wanted, step = self._rows_of(contig).rows(start, stop), self._rows_at_once()
         if not wanted:
             return
         for begin in range(wanted.start // step * step, wanted.stop, step):
@@ -109,22 +111,23 @@ class RowSource(ABC):
             largest = rows.genotype.max(axis=(1, 2)).tolist()
             for position, alleles, allele in zip(rows.position, rows.alleles, largest, strict=True):
                 check_alleles(len(alleles), allele, f"{self.path}: {contig}:{position}")
-            calls = zip(rows.genotype.astype(np.int8), rows.phased, strict=True)
+            phase_sets = [None] * len(rows.phased) if rows.phase_set is None else rows.phase_set
+            calls = zip(rows.genotype.astype(np.int8), rows.phased, phase_sets, strict=True)
             fields = zip(rows.position, rows.id, rows.alleles, rows.filters, strict=True)
-            for (position, label, alleles, filters), (genotype, phased) in zip(fields, calls, strict=True):
-                yield Record(contig, position, label, alleles, filters, genotype, phased)
+            for of_site, of_calls in zip(fields, calls, strict=True):
+                yield Record(contig, *of_site, *of_calls)
 
     def span(self, contig: str) -> tuple[int, int]:
         """First and last POS of a contig's records (1-based, both included)."""
-        return self._contig_rows()[contig].span()
+        return self._rows_of(contig).span()
 
     def first_reaching(self, contig: str, position: int) -> int:
         """See `GenotypeSource.first_reaching`."""
-        return self._contig_rows()[contig].first_reaching(position)
+        return self._rows_of(contig).first_reaching(position)
 
     @abstractmethod
-    def _contig_rows(self) -> Mapping[str, ContigRows]:
-        """The rows of each contig."""
+    def _rows_of(self, contig: str) -> ContigRows:
+        """The rows of a contig."""
 
     @abstractmethod
     def _rows_at_once(self) -> int:

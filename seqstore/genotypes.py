@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from seqstore.contigs import reconcile
 from seqstore.errors import InputError
 
 #: The allele of a haplotype that exists and was not called.
@@ -32,7 +33,8 @@ class Record:
 
     ``position`` is 1-based (POS); ``alleles`` has REF first; ``filters`` is empty for "."; ``genotype``
     (individual, 2) int8: allele index, `MISSING`, or `ABSENT` (the haploid call "1" is (1, -2), a lone "."
-    (-1, -2)); ``phased`` (individual,) bool, a haploid call counts as phased.
+    (-1, -2)); ``phased`` (individual,) bool, a haploid call counts as phased; ``phase_set`` (individual,) the
+    number within which that phase holds (FORMAT/PS), None where the file has none.
     """
 
     contig: str
@@ -42,6 +44,7 @@ class Record:
     filters: tuple[str, ...]
     genotype: npt.NDArray[np.int8]
     phased: npt.NDArray[np.bool_]
+    phase_set: npt.NDArray[np.integer] | None = None
 
 
 class GenotypeSource(Protocol):
@@ -149,8 +152,8 @@ def open_genotypes(genotypes: str | Sequence[str]) -> GenotypeFiles:
     (``.vcz``, ``.zarr``, or any folder).
 
     Raises:
-        InputError: a file is missing, unreadable, damaged or unindexed, two hold the same contig, or their
-            individuals differ.
+        InputError: a file is missing, unreadable, damaged or unindexed, one contig stands in two or under two
+            names (with and without ``chr``), or their individuals differ.
     """
     paths = _found([genotypes] if isinstance(genotypes, str) else genotypes)
     openers = {path: _opener_of(path) for path in paths}
@@ -169,9 +172,11 @@ def open_genotypes(genotypes: str | Sequence[str]) -> GenotypeFiles:
                 f"{path}: its individuals differ from those of {paths[0]} (same names, same order)"
             )
         for contig in file.contigs:
-            if contig in path_of_contig:
+            # A gene's contig is found under one of these names: the records of the other would be lost.
+            if (same := reconcile(contig, path_of_contig)) is not None:
+                spelling = "" if same == contig else f", as {same}"
                 raise InputError(
-                    f"{path}: contig {contig} stands in {path_of_contig[contig]} too; give it once"
+                    f"{path}: contig {contig} stands in {path_of_contig[same]} too{spelling}; give it once"
                 )
             path_of_contig[contig] = path
         files.append(file)

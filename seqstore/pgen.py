@@ -1,16 +1,16 @@
 """Genotypes out of a PLINK 2 file set: ``.pgen`` with its ``.pvar`` or ``.pvar.zst`` and ``.psam``.
 
-PGEN has no haploid calls: what PLINK 2 stores for males on X is diploid, and is read so. Homozygous calls
-have no phase there and count as phased, missing ones do not. Nothing in the format is checksummed: a file
-that was cut off is noticed, a changed byte need not be.
+PGEN has no haploid calls: what PLINK 2 stores of X, Y and MT is diploid, and who has one haplotype there, or
+none, follows from SEX and the genome build. These contigs are refused. Homozygous calls have no phase and count
+as phased, missing ones do not. Nothing in the format is checksummed: a file that was cut off is noticed, a
+changed byte need not be.
 """
 
 from __future__ import annotations
 
 import io
-import logging
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,12 @@ from seqstore.errors import InputError
 from seqstore.genotype_rows import ContigRows, Rows, RowSource
 from seqstore.genotypes import MISSING
 from seqstore.handles import handle_of
-
-logger = logging.getLogger(__name__)
+from seqstore.tables import lines_of
 
 #: Calls that are decoded at once.
 _CALLS_AT_ONCE = 1 << 18
-_PSEUDO_AUTOSOMAL = ("PAR1", "PAR2")
+#: Where not everybody is diploid; named with and without ``chr``.
+_HAPLOID = ("X", "Y", "M", "MT")
 _SORT_HINT = "sort them with: plink2 --make-pgen --sort-vars"
 
 
@@ -45,8 +45,13 @@ class PgenFile(RowSource):
         """The three files."""
         return [self.path, self.pvar, self.psam]
 
-    def _contig_rows(self) -> Mapping[str, ContigRows]:
-        return _variants(self.pvar).contigs
+    def _rows_of(self, contig: str) -> ContigRows:
+        if contig.removeprefix("chr") in _HAPLOID:
+            raise InputError(
+                f"{self.path}: contig {contig}: PGEN does not say whose calls are haploid; give VCF, BCF or VCF Zarr "
+                "for genes on X, Y and MT, or leave these contigs out with: plink2 --autosome --make-pgen"
+            )
+        return _variants(self.pvar).contigs[contig]
 
     def _rows_at_once(self) -> int:
         return max(_CALLS_AT_ONCE // len(self.individuals), 1)
@@ -95,12 +100,6 @@ def open_pgen(path: str) -> PgenFile:
         raise InputError(f"{path}: needs {psam}, which is not there")
     individuals, variants = _read_psam(psam), _variants(pvars[0])
     _open_reader(path, variants, n_individuals=len(individuals))
-    if parted := [contig for contig in _PSEUDO_AUTOSOMAL if contig in variants.contigs]:
-        logger.warning(
-            "%s: the variants of %s are not read as X's; join them with: plink2 --merge-par --make-pgen",
-            path,
-            " and ".join(parted),
-        )
     return PgenFile(
         path=path, individuals=individuals, contigs=tuple(variants.contigs), pvar=pvars[0], psam=psam
     )
@@ -137,7 +136,7 @@ def _open_reader(
 
 def _read_psam(path: str) -> tuple[str, ...]:
     """The labels (IID) of a ``.psam``."""
-    lines = (line.split() for line in Path(path).read_text().splitlines() if not line.startswith("##"))
+    lines = (line.split() for line in lines_of(path, ".psam file") if not line.startswith("##"))
     header, *rows = [fields for fields in lines if fields] or [[]]
     names = [name.removeprefix("#") for name in header]
     if not header or header[0] not in ("#IID", "#FID") or "IID" not in names:
@@ -211,6 +210,12 @@ def _parse_pvar(path: str, lines: Iterable[bytes]) -> _Variants:
             contig, pos, label, ref, alt = fields[:5]
             position.append(int(pos))
             filters = b"PASS" if filter_column is None else fields[filter_column]
+            if not row.isascii():
+                b" ".join(fields[:n_columns]).decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: variant {number + 1} is no UTF-8 text; convert the file with: iconv -f latin1 -t utf-8"
+            ) from error
         except (ValueError, IndexError, OverflowError) as error:
             raise InputError(f"{path}: variant {number + 1} does not fit the header line") from error
         if contig != last:

@@ -7,6 +7,7 @@ goes some way past it; where that turns out too short for anyone, it goes on.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +26,8 @@ from seqstore.records import CODE_CALL, is_applicable, is_applied
 from seqstore.reference import Reference
 from seqstore.spool import Interval, PartWriter, Spool, part_intervals, part_summary
 from seqstore.tasks import Run
+
+logger = logging.getLogger(__name__)
 
 #: Bases of a contig that one task scans.
 SCAN_BASES = 500_000
@@ -126,6 +129,7 @@ def scan_windows(
             dtype=np.int64,
         )
         growth[pending] *= 2
+    _warn_of_phase_sets(summaries.values())
     for key in COUNTS:
         reconciled[key] = sum(summary["counts"][key] for summary in summaries.values())
     return spool, placed(genes, config.length, rows, reaches)
@@ -135,7 +139,8 @@ def scan_part(part: Part, *, config: BuildConfig, genotypes: GenotypeSource) -> 
     """Check the records of a part against the FASTA and the policies, and write those that are kept.
 
     Returns counts, and how many records disagree with the reference (``mismatches``) or with a policy
-    (``refusals``), with a line about the first of them.
+    (``refusals``), with a line about the first of them; ``phase_sets`` is empty, or the file and a line about
+    the first call that is phased in another set than one before it.
     """
     done = part_summary(config.store, part.name)
     if done is not None:
@@ -145,17 +150,23 @@ def scan_part(part: Part, *, config: BuildConfig, genotypes: GenotypeSource) -> 
     writer = PartWriter(config.store, part.name, len(individuals), with_phase=config.unphased == "iupac")
     counts = dict.fromkeys(COUNTS, 0)
     n_records, mismatches, refusals, sizes = 0, [], [], []
+    phase_sets: list[str] = []
     for interval in part.intervals:
         n_before = len(writer)
         problem_of_ref = ReferenceCheck(reference, part.reference_contig, interval, config.reference_margin)
+        other_phase_set = PhaseSets(len(individuals))
         for record in genotypes.records(interval.contig, interval.start, interval.stop):
             if not is_kept(record, config):
                 counts["records_left_out_by_filter"] += 1
                 continue
+            applies = is_applicable(record.alleles, config.variants)
+            if not applies and record.alleles[0] == "N":  # as callers write <DEL>: says nothing of the reference
+                counts["records_left_out_by_kind"] += 1
+                continue
             n_records += 1
             if (problem := problem_of_ref(record.position, record.alleles[0])) is not None:
                 mismatches.append(f"{_where(record, genotypes)}: {problem}")
-            elif not is_applicable(record.alleles, config.variants):
+            elif not applies:
                 counts["records_left_out_by_kind"] += 1
             elif (problem := _refused(record, individuals, config)) is not None:
                 refusals.append(f"{_where(record, genotypes)}: {problem}")
@@ -163,12 +174,16 @@ def scan_part(part: Part, *, config: BuildConfig, genotypes: GenotypeSource) -> 
                 counts["alleles_missing"] += int(np.count_nonzero(record.genotype == MISSING))
                 counts["calls_haploid"] += int(np.count_nonzero(record.genotype[:, 1] == ABSENT))
                 writer.add(record)
+                if (who := other_phase_set(record)) is not None and not phase_sets:
+                    where = f"{_where(record, genotypes)}: {individuals[who]}"
+                    phase_sets = [genotypes.path_of(record.contig), where]
         sizes.append(len(writer) - n_before)
     summary = {
         "counts": counts,
         "n_records": n_records,
         "mismatches": [len(mismatches), *mismatches[:1]],
         "refusals": [len(refusals), *refusals[:1]],
+        "phase_sets": phase_sets,
     }
     writer.finish(list(zip(part.intervals, sizes, strict=True)), summary)
     return summary
@@ -202,6 +217,25 @@ class ReferenceCheck:
         if np.array_equal(encode(ref), codes):  # lower case, or a long REF
             return None
         return f"REF is {_short(ref)} but {self._reference.path} has {_short(decode(codes))} there"
+
+
+class PhaseSets:
+    """Watches, record by record, whether individuals are phased in one set (FORMAT/PS) or in several."""
+
+    _NONE_YET = np.iinfo(np.int64).min
+
+    def __init__(self, n_individuals: int) -> None:
+        self._last = np.full(n_individuals, self._NONE_YET)
+
+    def __call__(self, record: Record) -> int | None:
+        """The first individual whose phased heterozygous call is of another set than the one before it."""
+        if record.phase_set is None:
+            return None
+        one, two = record.genotype.T
+        is_phased = record.phased & (one != two) & (one >= 0) & (two >= 0)
+        other = is_phased & (self._last != self._NONE_YET) & (self._last != record.phase_set)
+        self._last[is_phased] = record.phase_set[is_phased]
+        return int(np.argmax(other)) if other.any() else None
 
 
 def is_kept(record: Record, config: BuildConfig) -> bool:
@@ -253,6 +287,21 @@ def _refuse(summaries: Iterable[dict[str, Any]]) -> None:
     if n_refusals:
         first = next(summary["refusals"][1] for summary in summaries if summary["refusals"][0])
         raise InputError(first + (f" ({n_refusals} such records)" if n_refusals > 1 else ""))
+
+
+def _warn_of_phase_sets(summaries: Iterable[dict[str, Any]]) -> None:
+    """Warn, once a file, of phase that does not hold from one record to another."""
+    first_of: dict[str, str] = {}
+    for summary in summaries:
+        if found := summary.get("phase_sets"):  # what an earlier store has, that build has warned of
+            path, where = found
+            first_of.setdefault(path, where)
+    for where in first_of.values():
+        logger.warning(
+            "warning: %s is phased in another set (FORMAT/PS) than before; phase holds only within a set, and "
+            "windows that span several join them at random: phase whole chromosomes",
+            where,
+        )
 
 
 def _first_reaching(interval: Interval, *, genotypes: GenotypeSource) -> int:

@@ -30,6 +30,7 @@ class VcfFile:
     path: str
     individuals: tuple[str, ...]
     contigs: tuple[str, ...]
+    has_phase_sets: bool
 
     @property
     def paths(self) -> list[str]:
@@ -58,6 +59,7 @@ class VcfFile:
                         filters=tuple(variant.FILTERS),
                         genotype=genotype,
                         phased=phased,
+                        phase_set=_phase_set(variant, reader.columns) if self.has_phase_sets else None,
                     )
 
     def span(self, contig: str) -> tuple[int, int]:
@@ -196,6 +198,15 @@ class _CannotParseError(InputError):
     """cyvcf2 met a record that it cannot parse."""
 
 
+def _phase_set(variant: Any, columns: npt.NDArray[np.int64] | None) -> npt.NDArray[np.integer] | None:
+    """FORMAT/PS (individual,) of a record; None if it has none."""
+    values = variant.format("PS")
+    if values is None:
+        return None
+    phase_set: npt.NDArray[np.integer] = values[:, 0] if columns is None else values[columns, 0]
+    return phase_set
+
+
 def _open_reader(path: str, individuals: Sequence[str]) -> _Reader:
     vcf = _open(path)
     if tuple(vcf.samples) == tuple(individuals):
@@ -226,14 +237,16 @@ def open_vcf(path: str) -> VcfFile:
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such genotype file")
-    index = next((Path(path + ending) for ending in (".tbi", ".csi") if Path(path + ending).is_file()), None)
-    if index is None:
+    indexes = {kind: index for kind in ("tbi", "csi") if (index := Path(f"{path}.{kind}")).is_file()}
+    if not indexes:
         raise InputError(f"{path}: has no index; make one with: bcftools index {path}")
-    if index.stat().st_mtime < Path(path).stat().st_mtime - 1:
-        raise InputError(
-            f"{path}: is newer than its index {index.name}; remake that with: bcftools index -f {path} "
-            f"(or, if only the dates are wrong: touch {index})"
-        )
+    for kind, index in indexes.items():  # each: where both stand, htslib chooses
+        if index.stat().st_mtime < Path(path).stat().st_mtime - 1:
+            other = f"remove {index}, or " if len(indexes) > 1 else ""
+            raise InputError(
+                f"{path}: is newer than its index {index.name}; {other}remake that with: bcftools index -f "
+                f"--{kind} {path} (or, if only the dates are wrong: touch {index})"
+            )
     verbosity = pysam.set_verbosity(0)  # our error line says it
     try:
         with pysam.VariantFile(path) as file:
@@ -243,8 +256,10 @@ def open_vcf(path: str) -> VcfFile:
                 )
             individuals = tuple(file.header.samples)
             contigs = tuple(c for c in map(str, file.index) if next(file.fetch(c), None) is not None)
+            formats = file.header.formats
+            has_phase_sets = "PS" in formats and formats["PS"].type == "Integer"
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as VCF or BCF ({error})") from error
     finally:
         pysam.set_verbosity(verbosity)
-    return VcfFile(path, individuals, contigs)
+    return VcfFile(path, individuals, contigs, has_phase_sets)

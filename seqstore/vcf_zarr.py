@@ -36,8 +36,8 @@ _SORT_HINT = "sort the VCF that it was made of with bcftools sort, and make it a
 class VcfZarr(RowSource):
     """One VCF Zarr group; ``path`` is its folder."""
 
-    def _contig_rows(self) -> Mapping[str, ContigRows]:
-        return _group(self.path).contigs
+    def _rows_of(self, contig: str) -> ContigRows:
+        return _group(self.path).contigs[contig]
 
     def _rows_at_once(self) -> int:
         return int(_group(self.path).arrays["call_genotype"].chunks[0])
@@ -52,6 +52,9 @@ class VcfZarr(RowSource):
                 if "call_genotype_phased" in arrays
                 else np.zeros(genotype.shape[:2], dtype=bool)
             )
+            sets = arrays.get("call_PS")
+            has_sets = sets is not None and sets.ndim == 2 and sets.dtype.kind == "i"
+            phase_set = self._of_individuals(sets, of_rows) if has_sets else None
             position = np.asarray(arrays["variant_position"][of_rows]).tolist()
             alleles = _texts(arrays["variant_allele"][of_rows])
             labels = _texts(arrays["variant_id"][of_rows]) if "variant_id" in arrays else [""] * len(rows)
@@ -76,6 +79,7 @@ class VcfZarr(RowSource):
             filters=filters,
             genotype=diploid,
             phased=phased | (diploid[:, :, 1] == ABSENT),
+            phase_set=phase_set,
         )
 
     def _of_individuals(self, array: Any, rows: slice) -> npt.NDArray[Any]:
@@ -143,6 +147,12 @@ def _open_group(path: str) -> _Group:
         position = np.asarray(arrays["variant_position"][:])
     except _ZARR_ERRORS as error:
         raise InputError(f"{path}: cannot be read ({error}); is it damaged?") from error
+    strange = np.flatnonzero((contig < 0) | (contig >= len(names)))
+    if len(strange):
+        raise InputError(
+            f"{path}: row {strange[0]} has variant_contig {contig[strange[0]]}, which is none of the {len(names)} "
+            "of contig_id; is it damaged?"
+        )
     bounds = [0, *(np.flatnonzero(contig[1:] != contig[:-1]) + 1).tolist(), len(contig)]
     contigs: dict[str, ContigRows] = {}
     for first, stop in itertools.pairwise(bounds):
@@ -168,7 +178,7 @@ def _ref_lengths(alleles: Any, first: int, stop: int) -> npt.NDArray[np.int64]:
 
 
 def _texts(values: npt.NDArray[Any]) -> list[Any]:
-    """Strings, stored in whatever way, as a (nested) list of str."""
+    """Strings (or names that are numbers), stored in whatever way, as a (nested) list of str."""
     values = np.asarray(values)
-    texts: list[Any] = (values.astype(str) if values.dtype.kind == "S" else values).tolist()
+    texts: list[Any] = (values.astype(str) if values.dtype.kind in "Siu" else values).tolist()
     return texts

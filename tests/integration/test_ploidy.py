@@ -16,6 +16,8 @@ from seqstore.coordinates import window_coordinates
 from seqstore.errors import InputError
 from seqstore.nucleotides import decode, unpack
 from tests.conftest import Call, Cohort, write_cohort
+from tests.unit.genotype_files import PEOPLE as PEOPLE_OF_PGEN
+from tests.unit.genotype_files import write_tiny_pgen
 
 SetChunks = Callable[..., None]
 BASES = "ACGT" * 25
@@ -144,6 +146,24 @@ def test_a_man_across_the_end_of_a_pseudoautosomal_region_has_one_haplotype(tmp_
     }
     texts, _ = built(cohort_of(tmp_path, calls))
     assert texts == [["CGTAGGTA", ""], ["CGTAGGTA", "CGGAGGTA"]]
+
+
+def test_pgen_is_for_autosomes(tmp_path: Path) -> None:
+    """PLINK 2 stores men on X like homozygous women: its stores would give them two haplotypes."""
+    calls = "0|1 1|1 0|0"
+    lines = [(contig, 48, ".", "T", "G", "PASS", calls) for contig in ("chr1", "chrX")]
+    genotypes = write_tiny_pgen(tmp_path / "g.pgen", lines)
+    cohort = write_cohort(
+        tmp_path, {"chr1": BASES, "chrX": BASES}, list(PEOPLE_OF_PGEN), [], [("chr1", 50), ("chrX", 50)]
+    )
+    with pytest.raises(
+        InputError, match=r"g\.pgen: contig chrX: PGEN does not say whose calls are haploid; give"
+    ):
+        build(cohort.config(genotypes=genotypes, length=8))
+    assert not Path(cohort.config().store).exists()
+    (tmp_path / "genes.tsv").write_text("gene\tcontig\ttss\tstrand\nG0\tchr1\t50\t+\n")
+    texts, _ = built(cohort, genotypes=genotypes)
+    assert texts == [["CGTACGTA", "CGGACGTA"], ["CGGACGTA"] * 2, ["CGTACGTA"] * 2]
 
 
 def test_genes_of_pseudoautosomal_regions_are_named_where_the_build_is_known(

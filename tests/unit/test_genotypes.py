@@ -233,6 +233,46 @@ def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     assert all_of(open_genotypes(both)) == DIPLOID_READ, "VCF and BCF are one format"
 
 
+def test_one_contig_under_two_names(tmp_path: Path) -> None:
+    def named(name: str, *contigs: str) -> str:
+        header = [
+            *HEADER[:3],
+            *(f"##contig=<ID={c},length=99>" for c in ("1", "chr1", "M", "chrMT")),
+            *HEADER[6:],
+        ]
+        lines = [f"{contig}\t5\t.\tA\tC\t.\t.\t.\tGT\t0|1\t0|0\t0|0" for contig in contigs]
+        return write_text_vcf(tmp_path / name, lines, header=header)
+
+    with_chr, without = named("a.vcf.gz", "chr1"), named("b.vcf.gz", "1")
+    assert open_genotypes(with_chr).contigs == ("chr1",), "the header alone may have both"
+    with pytest.raises(
+        InputError, match=r"b\.vcf\.gz: contig 1 stands in .*a\.vcf\.gz too, as chr1; give it once"
+    ):
+        open_genotypes([with_chr, without])
+    with pytest.raises(InputError, match=r"c\.vcf\.gz: contig chr1 stands in .*c\.vcf\.gz too, as 1; give"):
+        open_genotypes(named("c.vcf.gz", "1", "chr1"))
+    with pytest.raises(InputError, match=r"d\.vcf\.gz: contig chrMT stands in .*d\.vcf\.gz too, as M; give"):
+        open_genotypes(named("d.vcf.gz", "M", "chrMT"))
+
+
+@pytest.mark.parametrize("form", ["vcf.gz", "bcf", "vcf zarr"])
+def test_phase_sets(form: str, tmp_path: Path) -> None:
+    header = [*HEADER[:-1], '##FORMAT=<ID=PS,Number=1,Type=Integer,Description="set">', HEADER[-1]]
+    lines = [
+        "chr1\t5\t.\tA\tC\t.\t.\t.\tGT:PS\t0|1:5\t0|1:.\t0|0:7",
+        "chr1\t9\t.\tA\tC\t.\t.\t.\tGT:PS\t0|1:9\t0|1:3\t0|0:8",
+    ]
+    path = write_text_vcf(tmp_path / "g.vcf.gz", lines, header=header)
+    if form != "vcf.gz":
+        path = to_bcf(path) if form == "bcf" else to_vcf_zarr(path, tmp_path / "g.vcz")
+    source = open_genotypes(path)
+    sets = [record.phase_set for record in source.subset(["c", "a"]).records("chr1", 0, 10)]
+    np.testing.assert_array_equal(sets, [[7, 5], [8, 9]])
+    assert next(source.records("chr1", 0, 10)).phase_set[1] < 0, "missing"  # type: ignore[index]
+    (without,) = open_genotypes(write_tiny_vcf(tmp_path / "n.vcf.gz")).records("chr1", 0, 10)
+    assert without.phase_set is None
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -10,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pysam
+import pysam.bcftools
 import pytest
 import zarr
 
@@ -20,6 +21,7 @@ from tests.unit.genotype_files import (
     DIPLOID_READ,
     HEADER,
     all_of,
+    as_read,
     to_vcf_zarr,
     write_text_vcf,
     write_tiny_pgen,
@@ -42,11 +44,26 @@ def test_indexes(tmp_path: Path) -> None:
     index = Path(path + ".tbi")
     time = os.stat(path).st_mtime
     os.utime(index, (time - 100, time - 100))
-    assert "is newer than its index g.vcf.gz.tbi; remake that with: bcftools index -f" in refused(path)
+    assert "is newer than its index g.vcf.gz.tbi; remake that with: bcftools index -f --tbi" in refused(path)
     index.write_bytes(b"not an index")
     assert "its index cannot be read; remake it with: bcftools index -f" in refused(path)
     index.unlink()
     assert f"has no index; make one with: bcftools index {path}" in refused(path)
+
+
+@pytest.mark.parametrize(("stale", "fresh"), [("csi", "tbi"), ("tbi", "csi")])
+def test_one_of_two_indexes_is_stale(stale: str, fresh: str, tmp_path: Path) -> None:
+    """htslib reads the csi: had it been made of a shorter file, records would be missing."""
+    path = write_tiny_vcf(tmp_path / "g.vcf.gz")
+    pysam.bcftools.index("-f", "--csi", path, catch_stdout=False)
+    time = os.stat(path).st_mtime
+    os.utime(f"{path}.{stale}", (time - 100, time - 100))
+    message = (
+        f"is newer than its index g.vcf.gz.{stale}; remove {path}.{stale}, or remake that with: bcftools"
+    )
+    assert f"{message} index -f --{stale} {path}" in refused(path)
+    Path(f"{path}.{stale}").unlink()
+    assert all_of(open_genotypes(path))
 
 
 def test_vcf_without_individuals_or_of_other_content(tmp_path: Path) -> None:
@@ -134,6 +151,10 @@ def test_pgen_companions(tmp_path: Path) -> None:
     assert "g.psam: individual 2 has no IID" in refused(path)
     psam.write_text("#IID\na\nb\na\n")
     assert "g.pgen: individual a is named 2 times" in refused(path)
+    psam.write_bytes(b"#IID\na\nb\nZo\xe9\n")
+    assert "g.psam: cannot be read as a .psam file ('utf-8' codec" in refused(path)
+    psam.write_bytes("\ufeff#IID\r\na\r\nb\r\nZoé\r\n".encode())
+    assert open_genotypes(path).individuals == ("a", "b", "Zoé")
     psam.unlink()
     assert "g.psam, which is not there" in refused(path)
 
@@ -163,6 +184,19 @@ def test_pvar_content(old: str, new: str, message: str, tmp_path: Path) -> None:
     assert message in refused(path)
 
 
+@pytest.mark.parametrize(("old", "new"), [("chr2", "chr\xe9"), ("rs5", "rs\xe9")])
+def test_pvar_is_utf_8(old: str, new: str, tmp_path: Path) -> None:
+    path = write_tiny_pgen(tmp_path / "g.pgen")
+    pvar = tmp_path / "g.pvar"
+    text = pvar.read_text().replace(old, new)
+    pvar.write_text(text, encoding="latin1")
+    assert "g.pvar: variant 5 is no UTF-8 text; convert the file with: iconv" in refused(path)
+    pvar.write_text(text, encoding="utf-8")
+    assert new in all_of(open_genotypes(path))[-1]
+    pvar.write_text(text.replace(new, old).replace("A=1", "A=\xe9"), encoding="latin1")
+    assert all_of(open_genotypes(path)) == DIPLOID_READ, "INFO is not read"
+
+
 def test_pvar_without_filter_is_pass(tmp_path: Path) -> None:
     path = write_tiny_pgen(tmp_path / "g.pgen")
     pvar, psam = tmp_path / "g.pvar", tmp_path / "g.psam"
@@ -174,17 +208,19 @@ def test_pvar_without_filter_is_pass(tmp_path: Path) -> None:
     assert all_of(source) == [(*record[:4], ("PASS",), *record[5:]) for record in DIPLOID_READ]
 
 
-def test_pseudo_autosomal_contigs_of_plink(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    lines = [
-        ("PAR1", 5, "x", "A", "C", "PASS", "0|1 0|1 0|0"),
-        ("X", 9, "y", "A", "C", "PASS", "0|1 0|1 0|0"),
-    ]
-    with caplog.at_level(logging.WARNING):
-        source = open_genotypes(write_tiny_pgen(tmp_path / "g.pgen", lines))
-    assert (
-        "g.pgen: the variants of PAR1 are not read as X's; join them with: plink2 --merge-par" in caplog.text
-    )
-    assert source.contigs == ("PAR1", "X")
+@pytest.mark.parametrize("contig", ["X", "chrY", "MT", "chrM"])
+def test_pgen_does_not_say_who_is_haploid(contig: str, tmp_path: Path) -> None:
+    """PLINK 2 stores a man's call on X as a homozygous one, and a woman's on Y as missing."""
+    lines = [(name, 5, "x", "A", "C", "PASS", "0|1 1|1 .|.") for name in ("1", contig)]
+    source = open_genotypes(write_tiny_pgen(tmp_path / "g.pgen", lines))
+    assert (source.contigs, source.span("1")) == (("1", contig), (5, 5))
+    assert len(as_read(source.records("1", 0, 9))) == 1
+    reads = (source.span, lambda c: list(source.records(c, 0, 9)), lambda c: source.first_reaching(c, 5))
+    for read in reads:
+        with pytest.raises(
+            InputError, match=rf"g\.pgen: contig {contig}: .* haploid; give VCF, BCF or VCF Zarr"
+        ):
+            read(contig)
 
 
 def test_a_pgen_that_is_cut_off(tmp_path: Path) -> None:
@@ -227,6 +263,14 @@ def spoil_contigs(arrays: zarr.Group) -> None:
     arrays["variant_contig"][0] = 1
 
 
+def spoil_contig_index(arrays: zarr.Group) -> None:
+    arrays["variant_contig"][4] = 3
+
+
+def spoil_contig_below(arrays: zarr.Group) -> None:
+    arrays["variant_contig"][4] = -1
+
+
 def spoil_calls(arrays: zarr.Group) -> None:
     arrays["call_genotype"][2, 1] = [0, 5]
 
@@ -240,6 +284,8 @@ def spoil_shape(arrays: zarr.Group) -> None:
     [
         (spoil_sorting, "contig chr1 is not sorted (POS 22 comes after 99); sort the VCF"),
         (spoil_contigs, "the records of contig chr2 stand apart"),
+        (spoil_contig_index, "g.vcz: row 4 has variant_contig 3, which is none of the 3 of contig_id"),
+        (spoil_contig_below, "g.vcz: row 4 has variant_contig -1, which is none of the 3 of contig_id"),
         (spoil_calls, "g.vcz: chr1:22 has 2 alleles but a call of allele 5"),
         (spoil_shape, "call_genotype has shape (8, 3, 2), not (8, 2) and a ploidy"),
     ],
@@ -270,11 +316,11 @@ def test_a_vcf_zarr_that_lost_positions(group: tuple[str, zarr.Group]) -> None:
 
 
 def test_vcf_zarr_with_little_in_it(tmp_path: Path) -> None:
-    """Haploid, text as fixed-width bytes, and nothing that may be left out."""
+    """Haploid, text as fixed-width bytes, contigs and people with numbers for names, nothing that may be left out."""
     group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w", zarr_format=2)
     columns = {
-        "contig_id": np.array([b"chr1"]),
-        "sample_id": np.array([b"a", b"b"]),
+        "contig_id": np.array([1]),
+        "sample_id": np.array([7, 8]),
         "variant_contig": np.array([0, 0]),
         "variant_position": np.array([5, 9]),
         "variant_allele": np.array([[b"A", b"C"], [b"GT", b""]]),
@@ -283,9 +329,10 @@ def test_vcf_zarr_with_little_in_it(tmp_path: Path) -> None:
     for name, values in columns.items():
         group.create_array(name, data=values)
     assert all_of(open_genotypes(str(tmp_path / "g.zarr"))) == [
-        ("chr1", 5, "", ("A", "C"), ("PASS",), [[0, -2], [1, -2]], [True, True]),
-        ("chr1", 9, "", ("GT",), ("PASS",), [[-1, -2], [0, -2]], [True, True]),
+        ("1", 5, "", ("A", "C"), ("PASS",), [[0, -2], [1, -2]], [True, True]),
+        ("1", 9, "", ("GT",), ("PASS",), [[-1, -2], [0, -2]], [True, True]),
     ]
+    assert open_genotypes(str(tmp_path / "g.zarr")).individuals == ("7", "8")
     del group["call_genotype"]
     group.create_array("call_genotype", data=np.array([[[0, 1], [-2, -2]], [[0, -2], [0, 0]]], dtype=np.int8))
     records = all_of(open_genotypes(str(tmp_path / "g.zarr")))

@@ -14,10 +14,11 @@ from seqstore.errors import InputError
 from seqstore.genotypes import Record
 from seqstore.nucleotides import decode, unpack
 from seqstore.reference import Reference
-from seqstore.scan import ReferenceCheck, _parts, _without, is_kept, merged
+from seqstore.scan import PhaseSets, ReferenceCheck, _parts, _without, is_kept, merged
 from seqstore.spool import Interval
 from tests.conftest import Call, Cohort, hashes, write_cohort
 from tests.random_cohorts import crowded_records
+from tests.unit.genotype_files import HEADER, PEOPLE, write_text_vcf
 
 
 def a(start: int, stop: int) -> Interval:
@@ -100,6 +101,69 @@ def test_every_filter_of_a_record_must_be_allowed() -> None:
     assert not kept(("PASS",), ["."])
     assert kept(("q10", "s50"), ["s50", "q10"])
     assert not kept(("q10", "s50"), ["q10"])
+
+
+def test_a_record_that_is_not_put_in_may_have_any_ref(tmp_path: Path) -> None:
+    """Callers write N as the REF of symbolic alleles. Next to an allele that is put in, REF has to be the FASTA's."""
+    calls: list[Call] = [
+        ("chr1", 20, "T", "C", "PASS", ["0|1"]),
+        ("chr1", 21, "N", "<DEL>", "PASS", ["0|1"]),
+        ("chr1", 22, "N", "N[chr1:30[", "PASS", ["0|1"]),
+    ]
+    cohort = write_cohort(tmp_path / "a", {"chr1": "ACGT" * 10}, ["P"], calls, [("chr1", 20)])
+    config = cohort.config(length=8, variants="all")
+    build(config)
+    assert seqstore.open_store(config.store).attrs["reconciled"]["records_left_out_by_kind"] == 2
+    calls[1] = ("chr1", 21, "N", "<DEL>,C", "PASS", ["0|1"])
+    cohort = write_cohort(tmp_path / "b", {"chr1": "ACGT" * 10}, ["P"], calls, [("chr1", 20)])
+    with pytest.raises(
+        InputError, match=r"chr1:21: REF is N but .* has A there \(1 of 2 records in the windows"
+    ):
+        build(cohort.config(length=8, variants="all"))
+
+
+def test_individuals_phased_in_several_sets() -> None:
+    def record(calls: list[list[int]], sets: list[int] | None, phased: list[bool] | None = None) -> Record:
+        genotype = np.array(calls, np.int8)
+        is_phased = np.ones(2, bool) if phased is None else np.array(phased)
+        return Record(
+            "1", 1, "", ("A", "C"), (), genotype, is_phased, None if sets is None else np.array(sets)
+        )
+
+    watch = PhaseSets(2)
+    het = [[0, 1], [1, 0]]
+    assert watch(record(het, None)) is None
+    assert watch(record(het, [5, 6])) is None, "each has a first set"
+    assert watch(record(het, [5, 6])) is None
+    assert watch(record([[1, 1], [0, -2]], [9, 9])) is None, "phase says nothing of these"
+    assert watch(record(het, [9, 9], [False, False])) is None
+    assert watch(record([[0, -1], [-1, -1]], [9, 9])) is None
+    assert watch(record(het, [5, 7])) == 1
+    assert watch(record(het, [5, 7])) is None
+    assert watch(record(het, [-1, 7])) == 0, "calls without a set are phased with each other"
+
+
+def test_phase_that_does_not_hold_is_warned_of_once_a_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = write_cohort(tmp_path, {"chr1": "ACGT" * 100}, list(PEOPLE), [], [("chr1", 100), ("chr1", 300)])
+    header = [*HEADER[:-1], '##FORMAT=<ID=PS,Number=1,Type=Integer,Description="set">', HEADER[-1]]
+
+    def built(name: str, sets: dict[int, str]) -> list[str]:
+        lines = [
+            f"chr1\t{position}\t.\tG\tA\t.\t.\t.\tGT:PS\t0|0:1\t0|1:{of}\t1|1:{of}"
+            for position, of in sets.items()
+        ]
+        genotypes = write_text_vcf(tmp_path / f"{name}.vcf.gz", lines, header=header)
+        caplog.clear()
+        build(cohort.config(store=f"{tmp_path}/{name}.zarr", genotypes=genotypes, length=40))
+        return [text for text in caplog.messages if "phase" in text]
+
+    assert built("one", {95: "95", 107: "95", 295: "295", 307: "295"}) == [], "windows do not share phase"
+    (warning,) = built("two", {95: "95", 107: "107", 295: "295", 307: "307"})
+    assert warning.startswith(
+        f"warning: {tmp_path}/two.vcf.gz: chr1:107: b is phased in another set (FORMAT/PS) than before;"
+    )
 
 
 def crowded(folder: Path, seed: int, n_people: int = 4) -> Cohort:
