@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from functools import partial
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import zarr
 
@@ -244,8 +246,9 @@ def write_windows(block: int, *, path: str, config: BuildConfig, earlier: Earlie
 
     Chunks that stand in an ``earlier`` store are taken over.
     """
-    root = open_group(path, "r+")
-    variants = root["variants"]
+    group = open_group(path, "r+")
+    root, variants = dict(group.arrays()), dict(group["variants"].arrays())  # each opened once
+    sites = _Sites(variants)
     reference = Reference(config.reference)
     genes = slice(block * GENES_IN_CHUNK, min((block + 1) * GENES_IN_CHUNK, root["gene"].shape[0]))
     starts, contigs = root["window_start"][genes], root["reference_contig"][genes]
@@ -257,17 +260,13 @@ def write_windows(block: int, *, path: str, config: BuildConfig, earlier: Earlie
     blocks = _blocks_of_people(n_individuals)
     small = {name: np.empty((n_genes, n_individuals, 2), np.int32) for name in _COUNTS}
     flanked = np.empty((n_genes, half + margin), np.uint8)
-    standing = earlier.standing(root, genes, small) if earlier else None
+    standing = earlier.standing(group, genes, small) if earlier else None
     with zarr.config.set({"array.write_empty_chunks": True}):
         for number, gene in enumerate(range(genes.start, genes.stop)):
             rows = slice(*rows_of[number].tolist())
             start, contig = int(starts[number]), str(contigs[number])
             first, stop = reach[number].tolist()
-            records = table_of(
-                variants["variant_position"][rows],
-                np.asarray(variants["variant_allele"][rows], dtype=object),
-                config.variants,
-            )
+            records = table_of(*sites.of(rows), config.variants)
             encoder = WindowEncoder(
                 records=records,
                 reference=reference.codes(contig, first, stop),
@@ -275,9 +274,10 @@ def write_windows(block: int, *, path: str, config: BuildConfig, earlier: Earlie
                 tss=start + half,
                 length=config.length,
             )
-            # Where no record tells who is haploid, those next to the window do.
-            beside = _on_contig(variants, slice(max(rows.start - 1, 0), rows.start + 1), str(called[number]))
-            telling = rows if rows.start < rows.stop else beside
+            telling = rows
+            if rows.start == rows.stop:  # where no record tells who is haploid, those next to the window do
+                beside = slice(max(rows.start - 1, 0), rows.start + 1)
+                telling = _on_contig(variants, beside, str(called[number]))
             if standing is not None:
                 encoder.know(standing.windows(gene))
             for people in blocks:
@@ -309,7 +309,30 @@ def write_windows(block: int, *, path: str, config: BuildConfig, earlier: Earlie
         root["built"][block] = True
 
 
-def _on_contig(variants: Any, rows: slice, contig: str) -> slice:
+class _Sites:
+    """Positions and alleles of records out of ``variants``, whose last chunks stay at hand: genes share them."""
+
+    def __init__(self, variants: Mapping[str, Any]) -> None:
+        self._variants = variants
+        self._chunk = lru_cache(maxsize=4)(self._read)
+
+    def of(self, rows: slice) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]:
+        """Positions (record,) and alleles (record, allele) of some rows."""
+        first = rows.start // SITES_IN_CHUNK
+        chunks = [
+            self._chunk(number) for number in range(first, max(-(-rows.stop // SITES_IN_CHUNK), first + 1))
+        ]
+        position, allele = (np.concatenate(parts) for parts in zip(*chunks, strict=True))
+        here = slice(rows.start - first * SITES_IN_CHUNK, rows.stop - first * SITES_IN_CHUNK)
+        return position[here], allele[here]
+
+    def _read(self, number: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.object_]]:
+        rows = slice(number * SITES_IN_CHUNK, (number + 1) * SITES_IN_CHUNK)
+        position, allele = (self._variants[f"variant_{name}"][rows] for name in ("position", "allele"))
+        return position, np.asarray(allele, dtype=object)
+
+
+def _on_contig(variants: Mapping[str, Any], rows: slice, contig: str) -> slice:
     """Those of a few rows of the variants that are on a contig."""
     on = np.flatnonzero(np.asarray(variants["variant_contig"][rows], dtype=object) == contig)
     return slice(rows.start + int(on[0]), rows.start + int(on[-1]) + 1) if len(on) else slice(0, 0)
