@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from seqstore.errors import InputError
-from seqstore.tables import bare_name, lines_of, read_table
+from seqstore.tables import bare_name, lines_of, read_table, whole_numbers
 
 _WHAT = "BED file"
 _PARQUET = ".bed.parquet"
@@ -41,8 +41,9 @@ def read_gene_bed(path: str | Path) -> pd.DataFrame:
     path = Path(path)
     table = _read_phenotype_bed(path, values=False)
     features = _plain_features(path) if table is None else _features_of(table)
-    _refuse_bad(features, path)
-    start, end = features["start"].astype(np.int64), features["end"].astype(np.int64)
+    start, end = whole_numbers(features["start"]), whole_numbers(features["end"])
+    _refuse_bad(features, start, end, path)
+    start, end = start.astype(np.int64), end.astype(np.int64)
     tss = end.where((end - start == 1) | (features["strand"] == "-"), start + 1)
     return features.drop(columns="end").rename(columns={"start": "tss"}).assign(tss=tss)
 
@@ -124,7 +125,7 @@ def _plain_features(path: Path) -> pd.DataFrame:
     for number, line in enumerate(lines_of(path, _WHAT), start=1):
         if _is_comment(line):
             continue
-        fields = line.split("\t") if "\t" in line else line.split()
+        fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
         if len(fields) < 4:
             raise InputError(
                 f"{path}: line {number} has {len(fields)} columns; genes in BED have contig, start, end, gene "
@@ -137,10 +138,9 @@ def _plain_features(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["gene", "gene_name", "contig", "start", "end", "strand"])
 
 
-def _refuse_bad(features: pd.DataFrame, path: Path) -> None:
-    """Raise an InputError for the first feature that cannot be used."""
-    start, end = (pd.to_numeric(features[column], errors="coerce") for column in ("start", "end"))
-    positions = (start >= 0) & (start < end) & (start % 1 == 0) & (end % 1 == 0)
+def _refuse_bad(features: pd.DataFrame, start: pd.Series, end: pd.Series, path: Path) -> None:
+    """Raise an InputError for the first feature that cannot be used; NaN = ``start`` or ``end`` is no number."""
+    positions = (start >= 0) & (start < end)
     for bad, problem in (
         (features["gene"].isin(["", "."]), "has no name in column 4"),
         (features["contig"] == "", "has no contig"),

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+#: How names of a build begin, in lower case: hs37d5, human_g1k_v37 and Homo_sapiens_assembly38 are references.
 _BUILD_OF_ALIAS = {
-    "hg19": "GRCh37",
-    "b37": "GRCh37",
-    "grch37": "GRCh37",
-    "hg38": "GRCh38",
-    "b38": "GRCh38",
-    "grch38": "GRCh38",
-    "chm13": "T2T-CHM13",
-    "hs1": "T2T-CHM13",
+    **dict.fromkeys(
+        ("grch37", "hg19", "b37", "ncbi37", "hs37", "human_g1k_v37", "homo_sapiens_assembly19"), "GRCh37"
+    ),
+    **dict.fromkeys(("grch38", "hg38", "b38", "ncbi38", "hs38", "homo_sapiens_assembly38"), "GRCh38"),
+    **dict.fromkeys(("t2t-chm13", "chm13", "hs1"), "T2T-CHM13"),
 }
 
 #: The pseudoautosomal regions of X and Y (1-based, both ends included; Genome Reference Consortium, T2T
@@ -37,6 +35,11 @@ def pseudoautosomal_regions(contig: str, build: str | None) -> dict[str, tuple[i
     """The pseudoautosomal regions of a contig by name, 1-based; none for autosomes and unknown builds."""
     of_build = _PSEUDOAUTOSOMAL.get(canonical_build(build) if build else "", {})
     return of_build.get(contig.removeprefix("chr"), {})
+
+
+def knows_pseudoautosomal(build: str) -> bool:
+    """Whether the pseudoautosomal regions of a build are known."""
+    return canonical_build(build) in _PSEUDOAUTOSOMAL
 
 
 def reconcile(contig: str, available: Iterable[str]) -> str | None:

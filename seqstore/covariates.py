@@ -27,10 +27,14 @@ def read_covariates(path: str | Path, individuals: Sequence[str]) -> pd.DataFram
     Raises:
         InputError: it names none of the individuals or no covariate, or one of them twice.
     """
-    table = read_table(path, "covariate table").apply(lambda column: column.str.strip())
+    table = read_table(path, "covariate table")
     label = first_column_of(table, ("individual", "sample", "sample_id", "iid")) or table.columns[0]
-    across = reconcile_individuals(table.columns[1:].to_list(), individuals, path=path).known
-    down = reconcile_individuals(table[label].unique().tolist(), individuals, path=path).known
+
+    def matched(labels: list[str]) -> dict[str, str]:
+        remedy = "give labels as the expression table has them, or choose among these with --individuals"
+        return reconcile_individuals(labels, individuals, path=path, remedy=remedy).known
+
+    across, down = matched(table.columns[1:].to_list()), matched(table[label].unique().tolist())
     if not across and not down:
         raise InputError(
             f"{path}: neither the header nor column {label!r} names an individual of the expression table"

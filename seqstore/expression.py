@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,32 @@ import pandas as pd
 
 from seqstore.bed import is_bed, read_phenotypes
 from seqstore.errors import InputError
-from seqstore.genes import GIVEN, is_copy_on_y, labels_as_given, strip_version
+from seqstore.genes import GIVEN, gene_ids, is_copy_on_y, labels_as_given, strip_version
 from seqstore.h5ad import read_h5ad
 from seqstore.tables import bare_name, lines_of, read_table, refuse_repeats
 
-#: Columns that describe the gene, between its label and the individuals (Geuvadis: Gene_Symbol, Chr, Coord).
-_DESCRIBING = (
-    *("gene_symbol", "gene_name", "symbol", "name", "description", "gene_type", "gene_biotype", "biotype"),
-    *("chr", "chrom", "contig", "coord", "tss", "start", "end", "strand", "length"),
+#: Columns that describe the gene and are no individual, as in files of Geuvadis, GTEx, biomaRt and BioMart,
+#: featureCounts, RSEM, tximport and recount: in lower case, with one "_" for all else than letters and digits.
+_DESCRIBING = frozenset(
+    (
+        *("gene", "geneid", "gene_id", "gene_ids", "gene_stable_id", "gene_stable_id_version", "target_id"),
+        *("targetid", "phenotype_id", "ensembl", "ensembl_id", "ensembl_gene_id", "ensembl_gene_id_version"),
+        *("transcript_id", "transcript_ids", "transcript_id_s", "ensembl_transcript_id", "havana_gene"),
+        *("transcript_stable_id", "entrez", "entrez_id", "entrezid", "entrezgene", "entrezgene_id"),
+        *("ncbi_gene_id", "ncbi_gene_formerly_entrezgene_id", "hgnc_id", "hgnc_symbol", "uniprot_id"),
+        *("symbol", "gene_symbol", "genesymbol", "name", "gene_name", "genename", "external_gene_name"),
+        *("description", "gene_description", "gene_type", "gene_biotype", "biotype", "transcript_biotype"),
+        *("type", "source", "level", "phase", "tag", "score"),
+        *("chr", "chrom", "chromosome", "chromosome_name", "chromosome_scaffold_name", "contig", "seqid"),
+        *("seqname", "seqnames", "band", "karyotype_band", "coord", "pos", "position", "tss"),
+        *("transcription_start_site", "transcription_start_site_tss", "start", "end", "gene_start"),
+        *("gene_end", "gene_start_bp", "gene_end_bp", "start_position", "end_position", "strand"),
+        *("width", "length", "gene_length", "genelength", "transcript_length", "exon_length", "bp_length"),
+        *("effective_length", "efflength", "gc", "gc_content", "gene_gc_content"),
+        *("percentage_gene_gc_content",),
+    )
 )
+_ENSEMBL_GENE = re.compile(r"ENS[A-Z]*G\d{11}(\.\d+)?")
 
 
 def read_expression(path: str | Path) -> pd.DataFrame:
@@ -29,12 +47,13 @@ def read_expression(path: str | Path) -> pd.DataFrame:
 
     The ending says the format: a phenotype BED of QTLtools, FastQTL or tensorQTL (``.bed``,
     ``.bed.parquet``), GTEx's GCT (``.gct``), AnnData (``.h5ad``; its X, obs are the individuals), else a
-    table (tabs, ``.csv`` or ``.parquet``) whose first column, or in Parquet the index, is the gene; columns
-    that describe the gene may follow it, then one column an individual. All text may be gzipped (``.gz``).
+    table (tabs, ``.csv`` or ``.parquet``) whose first column, or in Parquet the index, is the gene. Of the
+    others, those with a usual name of what describes a gene (length, start, entrezgene_id) are left out; each
+    of the rest is an individual. All text may be gzipped (``.gz``).
 
     Raises:
-        InputError: it cannot be read, a gene or an individual has no label or stands twice, or a value is
-            not a number.
+        InputError: it cannot be read, a gene or an individual has no label or stands twice, a value is
+            not a number, or it is individuals x genes.
     """
     path = Path(path)
     if is_bed(path):
@@ -48,23 +67,31 @@ def read_expression(path: str | Path) -> pd.DataFrame:
     return _checked(table, path)
 
 
-def match_genes(labels: Sequence[str], names: Sequence[str], rows: pd.Index, path: str | Path) -> list[int]:
-    """The row of an expression table of each gene, -1 = none: by label, else by name.
+def match_genes(
+    labels: Sequence[str],
+    names: Sequence[str],
+    rows: pd.Index,
+    path: str | Path,
+    ids: Sequence[str] | None = None,
+) -> list[int]:
+    """The row of an expression table of each gene, -1 = none: by label, by id (of `gene_ids`) or by name.
 
     A copy on chrY of a pseudoautosomal gene, which has the name of the gene, matches by label only.
 
     Raises:
-        InputError: two genes match one row, or a gene's label and name match different rows.
+        InputError: two genes match one row, or a gene's label, id and name match different rows.
     """
     position = {row: number for number, row in enumerate(rows)}
     matched = []
     taken: dict[int, str] = {}
-    for label, name in zip(labels, names, strict=True):
-        keys = (label,) if is_copy_on_y(label) else (label, name)
-        found = {position[key] for key in keys if key in position}
+    for label, gene_id, name in zip(labels, ids or labels, names, strict=True):
+        keys = (label,) if is_copy_on_y(label) else dict.fromkeys((label, gene_id, name))
+        found = [key for key in keys if key in position]
         if len(found) > 1:
-            raise InputError(f"{path}: gene {label} ({name}) matches two rows, {label} and {name}; keep one")
-        row = found.pop() if found else -1
+            raise InputError(
+                f"{path}: gene {label} ({name}) matches two rows, {found[0]} and {found[1]}; keep one"
+            )
+        row = position[found[0]] if found else -1
         if row in taken:
             raise InputError(
                 f"{path}: row {rows[row]} matches two genes, {taken[row]} and {label}; label it by gene id, or "
@@ -77,18 +104,20 @@ def match_genes(labels: Sequence[str], names: Sequence[str], rows: pd.Index, pat
 
 
 def count_matches(genes: pd.DataFrame, table: pd.DataFrame, rows: Sequence[int]) -> dict[str, int]:
-    """How many genes `match_genes` matched by which rule: id, id_without_version, name and unmatched.
+    """How many genes `match_genes` matched by which rule: id, id_without_version, gene_id, name and unmatched.
 
     ``genes`` is of `read_genes`, ``table`` of `read_expression`, ``rows`` what `match_genes` gave for them.
     Rules that matched no gene are left out.
     """
     given_gene, given_row = genes.attrs.get(GIVEN, {}), table.attrs.get(GIVEN, {})
     rules: Counter[str] = Counter()
-    for gene, row in zip(genes["gene"], rows, strict=True):
+    for gene, gene_id, row in zip(genes["gene"], gene_ids(genes), rows, strict=True):
         if row < 0:
             rules["unmatched"] += 1
-        elif table.index[row] != gene:
+        elif table.index[row] not in (gene, gene_id):
             rules["name"] += 1
+        elif table.index[row] != gene:
+            rules["gene_id"] += 1
         elif given_gene.get(gene, gene) == given_row.get(gene, gene):
             rules["id"] += 1
         else:
@@ -114,8 +143,9 @@ def standardise(expression: npt.NDArray[np.floating], fit: npt.NDArray[np.bool_]
 def _read_expression_table(path: Path) -> pd.DataFrame:
     """A table with the gene in its first column, indexed by it."""
     table = read_table(path, "expression table", numbers=True)
-    describing = itertools.takewhile(lambda column: column.lower() in _DESCRIBING, table.columns[1:])
-    return table.iloc[:, 1 + len(list(describing)) :].set_axis(table.iloc[:, 0].astype(str), axis="index")
+    names = [re.sub("[^a-z0-9]+", "_", column.lower()).strip("_") for column in table.columns[1:]]
+    individuals = np.array([False, *(name not in _DESCRIBING for name in names)])
+    return table.loc[:, individuals].set_axis(table.iloc[:, 0].astype(str), axis="index")
 
 
 def _read_gct(path: Path) -> pd.DataFrame:
@@ -140,14 +170,20 @@ def _read_gct(path: Path) -> pd.DataFrame:
 
 def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """A table of values as they were read, indexed by gene as given: numbers, by gene without version."""
+    table = table.set_axis(table.columns.astype(str).str.strip(), axis="columns")
     given = pd.Series(table.index.astype(str)).str.strip()
     labels = given.map(strip_version)
-    for what, names in (("gene", labels), ("individual", pd.Series(table.columns.astype(str)))):
+    for what, names in (("gene", labels), ("individual", table.columns.to_series())):
         if not len(names):
             raise InputError(f"{path}: has no {what}")
         if (names == "").any():
             raise InputError(f"{path}: {what} {int(np.flatnonzero(names == '')[0]) + 1} has no label")
         refuse_repeats(names, path, what)
+    if _are_genes(table.columns) and not _are_genes(labels):
+        raise InputError(
+            f"{path}: its columns are genes ({table.columns[0]}, …) and its rows are not ({labels[0]}, …); transpose "
+            "it to genes x individuals"
+        )
     texts = table.select_dtypes("bool").astype(str)
     values = table.assign(**texts) if len(texts.columns) else table
     numbers = values.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -164,3 +200,9 @@ def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     checked = pd.DataFrame(expression, index=pd.Index(labels, name="gene"), columns=list(values.columns))
     checked.attrs[GIVEN] = labels_as_given(labels, given)
     return checked
+
+
+def _are_genes(labels: Iterable[str]) -> bool:
+    """Whether most labels are Ensembl's ids of genes."""
+    found = [_ENSEMBL_GENE.fullmatch(str(label)) is not None for label in labels]
+    return sum(found) > len(found) / 2

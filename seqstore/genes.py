@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,18 @@ import pandas as pd
 
 from seqstore.annotation import read_annotation
 from seqstore.bed import is_bed, read_gene_bed
-from seqstore.contigs import canonical_build
+from seqstore.contigs import canonical_build, knows_pseudoautosomal
 from seqstore.errors import InputError
-from seqstore.tables import bare_name, first_column_of, read_table, refuse_repeats
+from seqstore.tables import (
+    MISSING_NUMBERS,
+    bare_name,
+    first_column_of,
+    read_table,
+    refuse_repeats,
+    whole_numbers,
+)
+
+logger = logging.getLogger(__name__)
 
 #: The columns that every table of genes has.
 GENE_COLUMNS = ("gene", "gene_name", "contig", "tss", "strand")
@@ -65,8 +75,8 @@ def read_genes(
     if bad_strand.any():
         row = genes[bad_strand].iloc[0]
         raise InputError(f"{path}: gene {row['gene']} has strand {row['strand']!r}; use + or -")
-    tss = pd.to_numeric(genes["tss"], errors="coerce")
-    bad_tss = tss.isna() | (tss < 1) | (tss % 1 != 0)
+    tss = whole_numbers(genes["tss"])
+    bad_tss = ~(tss >= 1)
     if bad_tss.any():
         row = genes[bad_tss].iloc[0]
         raise InputError(f"{path}: gene {row['gene']} has TSS {row['tss']!r}; it is a 1-based position")
@@ -82,6 +92,16 @@ def strip_version(label: str) -> str:
     (ENSG00000182378.15_PAR_Y) stays.
     """
     return re.sub(r"^(ENS[A-Z]*\d{6,})\.\d+(?:_\d+)?(_PAR_Y)?$", r"\1\2", label)
+
+
+def gene_ids(genes: pd.DataFrame) -> list[str]:
+    """The ids, without version, that genes have beside their labels, in a column ``gene_id``; "" = none."""
+    column = first_column_of(genes, ("gene_id",))
+    if column is None:
+        return [""] * len(genes)
+    # Entrez's are numbers, and a store has them as such.
+    texts = [f"{label:.0f}" if isinstance(label, float) else str(label) for label in genes[column]]
+    return ["" if text in MISSING_NUMBERS else strip_version(text) for text in texts]
 
 
 def is_copy_on_y(label: str) -> bool:
@@ -130,9 +150,16 @@ def _of_types(genes: pd.DataFrame, gene_types: Sequence[str], path: Path) -> pd.
 
 
 def _check_build(genes: pd.DataFrame, path: Path, build: str | None) -> None:
-    if build is None or "build" not in genes:
+    if build is None:
         return
     wanted = canonical_build(build)
-    for named in set(genes["build"]) - {""}:
+    for named in set(genes["build"]) - {""} if "build" in genes else ():
         if canonical_build(named) != wanted:
             raise InputError(f"{path}: its genes are in build {named}, but the config's build is {build}")
+    if not knows_pseudoautosomal(build) and genes["contig"].str.fullmatch("(chr)?[XY]").any():
+        logger.warning(
+            "warning: %s: the pseudoautosomal regions of build %s are not known (those of GRCh37, GRCh38 and "
+            "T2T-CHM13 are), so that genes there are not named",
+            path,
+            build,
+        )

@@ -48,7 +48,9 @@ def _matrix(stored: Any) -> np.ndarray:
     if sparse is None:
         raise ValueError(f"X is stored as {kind}")
     parts = tuple(stored[name][()] for name in ("data", "indices", "indptr"))
-    return np.asarray(sparse(parts, shape=tuple(stored.attrs["shape"])).toarray())
+    matrix = sparse(parts, shape=tuple(stored.attrs["shape"]))
+    matrix.check_format(full_check=True)  # an index out of range would be written to, whatever is there
+    return np.asarray(matrix.toarray())
 
 
 def _labels(frame: Any) -> list[str]:

@@ -67,8 +67,7 @@ def _read_sample_table(path: Path) -> pd.DataFrame:
     label = first_column_of(table, _LABELS)
     if label is None:
         raise InputError(f"{path}: no column 'individual' or 'sample' (columns: {', '.join(table.columns)})")
-    individuals = table[label].str.strip()
-    return table.drop(columns=label).assign(individual=individuals)
+    return table.drop(columns=label).assign(individual=table[label])
 
 
 def _by_our_names(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -79,7 +78,7 @@ def _by_our_names(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     if "individual" not in table:
         raise InputError(f"{path}: no column has the individuals (columns: {', '.join(names)})")
     if "sex" in table:
-        sex = table["sex"].str.strip().str.lower().map(_SEXES)
+        sex = table["sex"].str.lower().map(_SEXES)
         if sex.isna().any():
             row = table[sex.isna()].iloc[0]
             raise InputError(

@@ -21,7 +21,7 @@ from seqstore.config import BuildConfig
 from seqstore.contigs import pseudoautosomal_regions, reconcile
 from seqstore.errors import InputError
 from seqstore.expression import count_matches, match_genes, read_expression
-from seqstore.genes import GENE_COLUMNS, read_genes
+from seqstore.genes import GENE_COLUMNS, gene_ids, read_genes
 from seqstore.genotypes import GenotypeSource, open_genotypes
 from seqstore.individuals import read_individuals
 from seqstore.labels import read_sample_map, reconcile_individuals
@@ -255,9 +255,8 @@ def _align_expression(
     aligned = np.full((len(tables), len(genes), len(individuals)), np.nan, dtype=np.float32)
     for values, (assay, table) in zip(aligned, tables.items(), strict=True):
         path = config.assays[assay]
-        rows = np.array(
-            match_genes(list(genes["gene"]), list(genes["gene_name"]), table.index, path), dtype=np.int64
-        )
+        names, ids = list(genes["gene_name"]), gene_ids(genes)
+        rows = np.array(match_genes(list(genes["gene"]), names, table.index, path, ids), dtype=np.int64)
         reconciled[f"genes_in_{assay}"] = int((rows >= 0).sum())
         for rule, count in count_matches(genes, table, rows.tolist()).items():
             if rule not in ("id", "unmatched"):

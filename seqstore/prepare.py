@@ -240,6 +240,13 @@ def normalise(matrix: Matrix, options: Options) -> Prepared:
         _check_estimable(matrix, values, genes, options.components)
         correction = Correction.fit(values[:, fit], matrix.design[fit], options.components)
         values, shares = correction.apply(values, matrix.design), correction.variance_shares
+        # A component's singular value goes with the root of its share; the table's precision is that of float32.
+        removable = int((shares > np.finfo(np.float32).eps ** 2 * shares.max(initial=0)).sum())
+        if options.components > removable:
+            raise InputError(
+                f"--components {options.components}: the {fit.sum()} people fitted on differ in {removable} ways only "
+                f"(some are copies of others?); give at most {removable}"
+            )
         if matrix.covariates:
             steps.append(f"{len(matrix.covariates)} covariates removed")
         if options.components:
@@ -314,7 +321,8 @@ def _listed(path: str, names: Sequence[str], among: str, what: str) -> list[str]
     if not people:
         raise InputError(f"{path}: lists nobody")
     refuse_repeats(pd.Series(people), path, "individual")
-    known = reconcile_individuals(people, names, path=path).known
+    remedy = f"give labels as {among} has them"
+    known = reconcile_individuals(people, names, path=path, remedy=remedy).known
     unknown = [person for person in people if person not in known]
     if unknown:
         raise InputError(

@@ -160,7 +160,9 @@ def scan_part(part: Part, *, config: BuildConfig, genotypes: GenotypeSource) -> 
                 counts["records_left_out_by_filter"] += 1
                 continue
             applies = is_applicable(record.alleles, config.variants)
-            if not applies and record.alleles[0] == "N":  # as callers write <DEL>: says nothing of the reference
+            if (
+                not applies and record.alleles[0] == "N"
+            ):  # as callers write <DEL>: says nothing of the reference
                 counts["records_left_out_by_kind"] += 1
                 continue
             n_records += 1

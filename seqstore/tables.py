@@ -57,8 +57,8 @@ def read_table(
 ) -> pd.DataFrame:
     """Read a table with a header line; columns are separated by tabs, or commas in ``.csv`` files.
 
-    Everything is text as it stands ("" = empty), so that labels such as 0010 and NA survive; with
-    ``numbers`` only the first ``labels`` columns are, and pandas reads the others. ``skip`` lines stand
+    Everything is text ("" = empty), so that labels such as 0010 and NA survive, without blanks around it;
+    with ``numbers`` only the first ``labels`` columns are, and pandas reads the others. ``skip`` lines stand
     before the header; of the columns only the ``first`` ones are read. Separators at the end of a line
     are no columns. A ``.parquet`` file is read alike; labels in its index become the first column.
     ``what`` names the table in errors ("gene table").
@@ -103,7 +103,7 @@ def read_table(
         raise InputError(f"{path}: cannot be read as {_a(what)} ({error})") from error
     if len(table) != n_rows:
         raise InputError(f'{path}: cannot be read as {_a(what)} (a quote, ", is not closed)')
-    return table
+    return _stripped(table, labels if numbers else None)
 
 
 def _header_and_rows(path: Path, what: str, separator: str, skip: int) -> tuple[list[str], int]:
@@ -117,7 +117,7 @@ def _header_and_rows(path: Path, what: str, separator: str, skip: int) -> tuple[
         if number <= skip:
             continue
         if not header:
-            header = [name.strip() for name in _cells(line, separator)]
+            header = [name.strip() for name in _cells(line, separator, f"{path}: line {number}")]
             while header and not header[-1]:
                 header.pop()
             if not header:
@@ -127,7 +127,7 @@ def _header_and_rows(path: Path, what: str, separator: str, skip: int) -> tuple[
             continue
         n_rows += 1
         if line.count(separator) + 1 != len(header) or '"' in line:
-            cells = _cells(line, separator)
+            cells = _cells(line, separator, f"{path}: line {number}")
             if line.count('"') % 2 and len(cells) != len(header):
                 raise InputError(f'{path}: line {number} has a quote (") that is not closed on it')
             if len(cells) < len(header) or any(cells[len(header) :]):
@@ -139,8 +139,20 @@ def _header_and_rows(path: Path, what: str, separator: str, skip: int) -> tuple[
     return header, n_rows
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator), []) if '"' in line else line.split(separator)
+def _cells(line: str, separator: str, place: str) -> list[str]:
+    if '"' not in line:
+        return line.split(separator)
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error as error:  # a long line in one quote
+        raise InputError(
+            f'{place} cannot be split into columns ({error}); is a quote (") not closed?'
+        ) from error
+
+
+def _stripped(table: pd.DataFrame, n: int | None) -> pd.DataFrame:
+    """The table with its first ``n`` columns (None = all), which are text, without blanks around the cells."""
+    return table.assign(**{column: table[column].str.strip() for column in table.columns[:n]})
 
 
 def _read_parquet(path: Path, what: str, text: int | None) -> pd.DataFrame:
@@ -162,7 +174,7 @@ def _read_parquet(path: Path, what: str, text: int | None) -> pd.DataFrame:
         if text and pd.api.types.is_float_dtype(given.dtype):
             raise InputError(f"{path}: column {column!r} holds numbers; the first column is to hold labels")
         table[column] = given.astype(object).where(given.notna(), "").astype(str)
-    return table
+    return _stripped(table, text)
 
 
 def _a(what: str) -> str:
@@ -180,6 +192,15 @@ def refuse_repeats(labels: pd.Series, path: str | Path, what: str) -> None:
     repeated = labels[labels.duplicated()]
     if len(repeated):
         raise InputError(f"{path}: {what} {repeated.iloc[0]!r} stands there more than once; keep one")
+
+
+def whole_numbers(column: pd.Series) -> pd.Series:
+    """The whole numbers of a column, as float64: 100, "100", "100.0" and "1e+02" are; NaN = all else.
+
+    Beyond 2^53, where float64 skips some, there are none.
+    """
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    return numbers.where((numbers % 1 == 0) & (numbers.abs() <= 2**53))
 
 
 def as_coordinate(column: pd.Series) -> np.ndarray:

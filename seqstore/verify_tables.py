@@ -19,7 +19,7 @@ from seqstore.config import BuildConfig
 from seqstore.errors import InputError
 from seqstore.expression import match_genes, read_expression
 from seqstore.findings import Findings
-from seqstore.genes import read_genes
+from seqstore.genes import gene_ids, read_genes
 from seqstore.individuals import read_individuals
 from seqstore.labels import read_sample_map, reconcile_individuals
 from seqstore.layout import coordinate_name, coordinate_of
@@ -218,6 +218,7 @@ def _expected_expression(
     path_of = np.full(expected.shape, -1, dtype=np.int64)
     paths: list[str] = []
     names = [str(name) for name in arrays.read("gene_name")]
+    ids = gene_ids(pd.DataFrame({name: arrays.read(name) for name in arrays.of if name.lower() == "gene_id"}))
     for step in reversed(steps):
         path = step.config.assays[assay]
         if not step.inputs.have(path, step.config.sample_map):
@@ -228,7 +229,7 @@ def _expected_expression(
         columns = np.array([column_of.get(label, -1) for label in arrays.individuals])
         values = table.to_numpy(dtype=np.float32)
         numbers = np.arange(len(columns))
-        for gene, row in enumerate(match_genes(arrays.genes, names, table.index, path)):
+        for gene, row in enumerate(match_genes(arrays.genes, names, table.index, path, ids)):
             is_in_table = (columns >= 0) & (row >= 0)
             is_there = (gene < step.after[0]) & (numbers < step.after[1])
             is_added = is_there & ~((gene < step.before[0]) & (numbers < step.before[1]))

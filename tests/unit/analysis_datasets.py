@@ -107,6 +107,8 @@ def save_store(path: Path, store: xr.Dataset, variants: xr.Dataset) -> Path:
         "format_version": 1,
         "status": "complete",
         "coordinates": " ".join(coordinates),
+        **dict.fromkeys(("config", "inputs", "policies", "reconciled"), {}),
+        "expression_recipe": store.attrs.get("expression_recipe", {}),
     }
     root.drop_encoding().to_zarr(path, zarr_format=3, consolidated=False)
     sites = variants.drop_vars(variants.coords).assign(built=("variant_block", np.ones(1, dtype=bool)))

@@ -58,6 +58,25 @@ def test_a_store_has_the_labels_of_its_inputs(make_cohort: MakeCohort) -> None:
     assert "call_genotype" in tree["variants"]
 
 
+def test_expression_is_found_by_the_gene_id_beside_a_symbol(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort()
+    genes = cohort.folder / "genes.tsv"
+    ids = {"gene": "gene_id", "G1": "1", "G2": "ENSG00000000002.3", "G3": "", "G4": "ENSG00000000004.1"}
+    lines = [line.split("\t") for line in genes.read_text().splitlines()]
+    genes.write_text("".join("\t".join([*line, ids[line[0]]]) + "\n" for line in lines))
+    expression = cohort.folder / "expression.tsv"
+    header = "\t".join(["gene", *cohort.people])
+    rows = [[label, *["1"] * len(cohort.people)] for label in ("1", "ENSG00000000002.9", "THREE", "G4")]
+    expression.write_text("\n".join([header, *map("\t".join, rows)]) + "\n")
+    config = cohort.config()
+    build(config)
+    store = seqstore.open_store(config.store)
+    assert np.isfinite(store.expression.values[0]).all(axis=1).tolist() == [True] * 4
+    reconciled = store.attrs["reconciled"]
+    assert reconciled["genes_in_expression_matched_by_gene_id"] == 2
+    assert reconciled["genes_in_expression_matched_by_name"] == 1
+
+
 @pytest.mark.parametrize("sites", [8, 65_536])
 def test_genotypes_are_those_of_the_file(make_cohort: MakeCohort, set_chunks: SetChunks, sites: int) -> None:
     from cyvcf2 import VCF

@@ -11,7 +11,7 @@ import pandas as pd
 import pysam
 import pytest
 
-from seqstore.contigs import canonical_build, reconcile
+from seqstore.contigs import canonical_build, pseudoautosomal_regions, reconcile
 from seqstore.errors import InputError
 from seqstore.expression import match_genes, read_expression, standardise
 from seqstore.genes import read_genes, strip_version
@@ -32,7 +32,13 @@ def test_contigs_and_builds_have_several_names() -> None:
     assert reconcile("MT", ["chrM"]) == "chrM"
     assert reconcile("chr20", ["chr2"]) is None
     assert canonical_build("hg38") == canonical_build("GRCh38.p14") == "GRCh38"
-    assert canonical_build("hg19") == canonical_build("b37") == "GRCh37"
+    for name in ("hg19", "b37", "hs37d5", "GRCh37.p13", "human_g1k_v37"):
+        assert canonical_build(name) == "GRCh37"
+    for name in ("NCBI38", "hs38DH", "Homo_sapiens_assembly38"):
+        assert canonical_build(name) == "GRCh38"
+    for name in ("T2T-CHM13v2.0", "CHM13v2.0", "hs1"):
+        assert canonical_build(name) == "T2T-CHM13"
+        assert set(pseudoautosomal_regions("chrX", name)) == {"PAR1", "PAR2"}
     assert canonical_build("mm10") == "mm10"
 
 
@@ -104,6 +110,10 @@ def test_expression_rows_match_label_then_name(
 
 def test_an_ambiguous_match_is_an_error() -> None:
     rows = pd.Index(["G1", "A"])
+    with pytest.raises(InputError, match="matches two rows, A and G1"):
+        match_genes(["A"], ["A"], rows, "e.tsv", ["G1"])
+    with pytest.raises(InputError, match="row G1 matches two genes, B and C"):
+        match_genes(["B", "C"], ["B", "C"], rows, "e.tsv", ["G1", "G1"])
     with pytest.raises(InputError, match="matches two rows, G1 and A"):
         match_genes(["G1"], ["A"], rows, "e.tsv")
     with pytest.raises(InputError, match="row A matches two genes, G2 and G3"):

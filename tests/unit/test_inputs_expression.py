@@ -16,7 +16,7 @@ import pytest
 
 from seqstore.errors import InputError
 from seqstore.expression import count_matches, match_genes, read_expression
-from seqstore.genes import read_genes
+from seqstore.genes import gene_ids, read_genes
 
 DATA = Path(__file__).parent / "data"
 NAN = float("nan")
@@ -214,6 +214,56 @@ def test_anndata_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(refused.value) == f'{path}: reading .h5ad needs h5py; pip install "seqstore[h5ad]"'
 
 
+@pytest.mark.parametrize(
+    "describing",
+    [
+        ("gene_length",),
+        ("entrezgene_id", "chromosome_name", "start_position", "end_position", "hgnc_symbol"),  # biomaRt
+        ("Gene start (bp)", "Gene end (bp)", "Chromosome/scaffold name", "Gene % GC content"),  # BioMart
+        ("Chr", "Start", "End", "Strand", "Length"),  # featureCounts
+        ("transcript_id(s)", "length", "effective_length"),  # RSEM
+        ("gene_id", "bp_length", "symbol"),  # recount
+        ("Description",),  # GTEx
+    ],
+)
+@pytest.mark.parametrize("at_end", [False, True])
+def test_numbers_that_describe_genes_are_no_people(
+    tmp_path: Path, describing: tuple[str, ...], at_end: bool
+) -> None:
+    people = ["HG1", "HG2"]
+    columns = [*people, *describing] if at_end else [*describing, *people]
+    rows = [
+        ["gene", *columns],
+        *([gene, *("1" if c in people else "1500" for c in columns)] for gene in "AB"),
+    ]
+    path = written(tmp_path / "e.tsv", "".join("\t".join(row) + "\n" for row in rows))
+    check(read_expression(path), ["A", "B"], people, [[1, 1], [1, 1]])
+
+
+def test_individuals_x_genes_are_refused(tmp_path: Path) -> None:
+    genes = [f"ENSG{number:011d}.3" for number in range(3)]
+    text = "\t".join(["sample", *genes]) + "\nHG1\t1\t2\t3\nHG2\t1\t2\t3\n"
+    path = written(tmp_path / "e.tsv", text)
+    with pytest.raises(InputError) as refused:
+        read_expression(path)
+    assert str(refused.value) == (
+        f"{path}: its columns are genes (ENSG00000000000.3, …) and its rows are not (HG1, …); transpose it to "
+        "genes x individuals"
+    )
+
+
+def test_a_quote_that_is_not_closed_on_a_wide_line(tmp_path: Path) -> None:
+    n = 20_000
+    header = "\t".join(["gene", *(f"HG{number}" for number in range(n))])
+    row = '"A\t' + "\t".join(["0.1234567"] * n)
+    for text, line in ((f"{header}\n{row}\n", 2), (f'"{header}{header}\n', 1)):
+        path = written(tmp_path / "e.tsv", text)
+        with pytest.raises(
+            InputError, match=rf'line {line} cannot be split .*; is a quote \("\) not closed\?'
+        ):
+            read_expression(path)
+
+
 TABLE = "gene\tHG1\tHG2\nENSG00000000457.13\t1\t2\nB\t3\t4\n"
 NOT_FINITE = "is not a finite number (write NA for not measured)"
 
@@ -288,6 +338,24 @@ def test_matches_are_counted_by_rule(tmp_path: Path) -> None:
     assert count_matches(genes, measured, rows) == expected
     later = genes[genes["gene"] != "X2"].reset_index(drop=True).assign(window_start=0)
     assert count_matches(later, measured, rows[:5]) == {"id": 2, "id_without_version": 2, "name": 1}
+
+
+def test_an_id_beside_the_label_matches_before_the_name(tmp_path: Path) -> None:
+    table = (  # the layout of genes whose labels are symbols; here with ids of Entrez, too
+        "gene\tgene_id\tcontig\ttss\tstrand\nITPA\tENSG00000125877.1\t1\t5\t+\nMAVS\t57506\t1\t6\t+\n"
+        "ENSG00000230000\tENSG00000230000\t1\t7\t+\nB\tNA\t1\t8\t+\nC\t\t1\t9\t+\n"
+    )
+    genes = read_genes(written(tmp_path / "genes.tsv", table))
+    assert gene_ids(genes) == ["ENSG00000125877", "57506", "ENSG00000230000", "", ""]
+    assert gene_ids(pd.DataFrame({"gene_id": [57506.0, NAN]})) == ["57506", ""], "as a store has them"
+    text = "gene\tHG1\nENSG00000125877.9\t1\n57506\t2\nENSG00000230000.1\t3\nB\t4\nNA\t5\n"
+    path = written(tmp_path / "e.tsv", text)
+    measured = read_expression(path)
+    labels, names = genes["gene"].tolist(), genes["gene_name"].tolist()
+    rows = match_genes(labels, names, measured.index, path, gene_ids(genes))
+    assert rows == [0, 1, 2, 3, -1]
+    expected = {"gene_id": 2, "id_without_version": 1, "id": 1, "unmatched": 1}
+    assert count_matches(genes, measured, rows) == expected
 
 
 def test_a_copy_on_y_does_not_take_the_name_of_its_gene() -> None:

@@ -288,6 +288,8 @@ def test_phenotype_bed_of_fastqtl_and_tensorqtl(tmp_path: Path) -> None:
         ("chr1\t-1\t1\tA\t0\t+\n", "feature 1 (A) is at -1-1"),
         ("chr1\tone\t2\tA\t0\t+\n", "feature 1 (A) is at one-2"),
         ("chr1\t1.5\t2\tA\t0\t+\n", "feature 1 (A) is at 1.5-2"),
+        (f"chr1\t5\t{'9' * 20}\tA\t0\t+\n", f"feature 1 (A) is at 5-{'9' * 20}; BED has"),
+        ("chr1\t5\tinf\tA\t0\t+\n", "feature 1 (A) is at 5-inf"),
         ("chr1\t1\t2\tA\t0\t+\nchr1\t1\t2\t.\t0\t+\n", "feature 2 (.) has no name in column 4"),
         ("chr1\t1\t2\t\t0\t+\n", "feature 1 (unnamed) has no name in column 4"),
         ("\t1\t2\tA\t0\t+\n", "feature 1 (A) has no contig"),
@@ -304,6 +306,33 @@ def test_beds_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
         read_genes(path)
     assert str(refused.value).startswith(f"{path}: ")
     assert message in str(refused.value)
+
+
+def test_positions_are_whole_numbers_however_they_are_written(tmp_path: Path) -> None:
+    bed = "chr1\t1e+05\t100001\tA\t0\t+\nchr1\t100.0\t101.0\tB \t0\t-\n"
+    genes = read_genes(written(tmp_path / "genes.bed", bed))
+    assert genes[["gene", "tss"]].to_numpy().tolist() == [["A", 100_001], ["B", 101]]
+    columns = {"#chr": ["chr1"], "start": [99.0], "end": [100.0], "phenotype_id": ["A"], "HG1": [1.0]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "genes.bed.parquet")
+    assert read_genes(tmp_path / "genes.bed.parquet")["tss"].tolist() == [100]
+    pd.DataFrame(columns | {"end": [99.5]}).to_parquet(tmp_path / "half.bed.parquet")
+    with pytest.raises(InputError, match=r"feature 1 \(A\) is at 99\.0-99\.5; BED has 0-based"):
+        read_genes(tmp_path / "half.bed.parquet")
+    table = "gene\tcontig\ttss\tstrand\nA\t1\t1e+05\t+\nB\t1\t100.0\t-\n"
+    assert read_genes(written(tmp_path / "genes.tsv", table))["tss"].tolist() == [100_000, 100]
+
+
+def test_an_unknown_build_is_said_where_it_matters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = "gene\tcontig\ttss\tstrand\nA\tchrX\t5\t+\n"
+    path = written(tmp_path / "genes.tsv", table)
+    autosomes = written(tmp_path / "autosomes.tsv", table.replace("chrX", "chr1"))
+    for genes, build in ((path, None), (path, "T2T-CHM13v2.0"), (autosomes, "mm10")):
+        read_genes(genes, build=build)
+        assert not caplog.messages
+    read_genes(path, build="mm10")
+    assert [message.partition("(")[0] for message in caplog.messages] == [
+        f"warning: {path}: the pseudoautosomal regions of build mm10 are not known "
+    ]
 
 
 def test_a_plink_bed_is_refused(tmp_path: Path) -> None:
@@ -337,11 +366,25 @@ def test_gene_tables_as_tsv_csv_and_parquet(tmp_path: Path) -> None:
         assert genes.to_numpy().tolist() == expected, name
 
 
+@pytest.mark.parametrize("name", ["genes.tsv", "genes.parquet"])
+def test_cells_have_no_blanks_around_them(tmp_path: Path, name: str) -> None:
+    columns = {"gene": ["A ", " B"], "contig": ["chrX ", "chrX"], "tss": [" 5", "6"], "strand": ["+ ", "-"]}
+    table = pd.DataFrame(columns | {"note": ["x y ", " "]})
+    if name.endswith(".parquet"):
+        table.to_parquet(tmp_path / name)
+    else:
+        table.to_csv(tmp_path / name, sep="\t", index=False)
+    genes = read_genes(tmp_path / name)
+    assert genes.to_numpy().tolist() == [["A", "chrX", 5, "+", "x y", "A"], ["B", "chrX", 6, "-", "", "B"]]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         ("TSS", "start", "no column 'tss' (columns: gene_id, gene_name, chrom, start, strand"),
         ("\t5\t", "\tfive\t", "gene B has TSS 'five'; it is a 1-based position"),
+        ("\t5\t", "\t1e30\t", "gene B has TSS '1e30'"),
+        ("\t5\t", "\tinf\t", "gene B has TSS 'inf'"),
         ("\t5\t+", "\t5\t.", "gene B has strand '.'; use + or -"),
         ("\nB\t", "\n\t", "row 2 has no gene"),
         ("\t1\t5", "\t\t5", "row 2 has no contig"),

@@ -33,6 +33,15 @@ KNOWN = ["HG00096", "HG00097", "NA18486"]
             {"gtex_sample": 2},
         ),
         (["1_1", "0_1"], ["1_1", "0_1"], ["1_1", "0_1"], {"exact": 2}),
+        (["1_1", "2_2", "0_3"], ["1", "2", "3"], ["1", "2", "3"], {"family_and_individual": 3}),
+        (["1_1", "1_2", "2_1"], ["1_1", "1_2", "2_1"], ["1_1", "1_2", "2_1"], {"exact": 3}),
+        (["1_2", "2_1"], ["1", "2"], [None, None], {"unmatched": 2}),
+        (
+            ["S1_S1", "S2_S2", "other_batch"],
+            ["S1", "S2"],
+            ["S1", "S2", None],
+            {"family_and_individual": 2, "unmatched": 1},
+        ),
         (["HG00096_2", "case_HG00096", "HG00096.1"], KNOWN, [None] * 3, {"unmatched": 3}),
         ([], KNOWN, [], {}),
     ],
@@ -44,6 +53,46 @@ def test_labels_match_exactly_or_without_their_decoration(
     assert [matched.known.get(label) for label in labels] == expected
     assert list(matched.known) == [label for label in labels if label in matched.known], "in the file's order"
     assert matched.by_rule == by_rule
+
+
+@pytest.mark.parametrize(
+    ("labels", "known", "message"),
+    [
+        # person_replicate
+        (["1_1", "1_2", "2_1", "2_2"], ["1", "2"], "1_1 need not be individual 1, because 1_2 is there too"),
+        (["0_1", "0_2", "1_1"], ["0", "1"], "0_1 need not be individual 1, because 0_1 is there too"),
+        (["A_1_A_1", "A_1_A_2"], ["A_1"], "A_1_A_1 need not be individual A_1, because A_1_A_2 is there too"),
+        # family_individual
+        (["1", "2"], ["1_1", "1_2", "2_1", "2_2"], "1 need not be individual 1_1, because 1_2 is there too"),
+        (
+            ["1.1.M_111124_6"],
+            ["1_1", "1_2"],
+            "1.1.M_111124_6 need not be individual 1_1, because 1_2 is there too",
+        ),
+        (["S1_S1", "F1_S2"], ["S1", "S2"], "S1_S1 need not be individual S1, because F1_S2 is there too"),
+    ],
+)
+def test_labels_of_two_parts_are_doubled_ids_only_if_nothing_says_otherwise(
+    labels: list[str], known: list[str], message: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        reconcile_individuals(labels, known, path="e.tsv")
+    assert str(refused.value) == (
+        f"e.tsv: {message} (are labels family_individual, or person_replicate?); say which in a sample_map"
+    )
+    sample_map = {labels[-1]: known[0]}
+    assert reconcile_individuals(labels, known, path="e.tsv", sample_map=sample_map).known == sample_map
+
+
+def test_who_a_sample_map_names_in_vain_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    sample_map = {"E1": "HG00096", "E2": "HG0097", "E9": "nobody"}
+    assert reconcile_individuals(["E1", "E2", "E3"], KNOWN, path="e.tsv", sample_map=sample_map).known == {
+        "E1": "HG00096"
+    }
+    assert caplog.messages == [
+        "warning: e.tsv: by the sample map, 1 of its labels are of people who are not genotyped, or not in the sample "
+        "table: E2 (HG0097)"
+    ]
 
 
 def test_a_sample_map_decides_alone() -> None:
@@ -63,7 +112,7 @@ def test_a_sample_map_decides_alone() -> None:
             ["HG00096.1.M_111124_6", "HG00096.2.M_111215_7"],
             KNOWN,
             None,
-            "HG00096.1.M_111124_6 and HG00096.2.M_111215_7 are both individual HG00096; keep one of them, or name one "
+            "HG00096.1.M_111124_6 and HG00096.2.M_111215_7 are both individual HG00096; keep one of them, or say which "
             "in a sample_map",
         ),
         (["HG00096", "0_HG00096"], KNOWN, None, "HG00096 and 0_HG00096 are both individual HG00096"),

@@ -595,6 +595,40 @@ def test_logarithms_that_pass_for_tpm_are_warned_of(folder: Path, caplog: pytest
     )
 
 
+def test_more_components_than_the_fitted_people_differ_in_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = rpkm_like()
+    table[TRAINING[10:]] = table[[person for person in TRAINING[:9] for _ in range(2)]].to_numpy()
+    table.to_csv("copies.tsv", sep="\t")
+    options = ("--unit", "rpkm", "--fit-on", "train.txt", "--components")
+    assert command("copies.tsv", "9.tsv", *options, "9") == 0
+    line = refused(capsys, "copies.tsv", "10.tsv", *options, "10")
+    assert line.endswith(
+        "--components 10: the 28 people fitted on differ in 9 ways only (some are copies of others?); give at most 9"
+    )
+
+
+def test_one_persons_replicates_are_chosen_by_an_option_that_there_is(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assays = [f"HG{number // 2:05d}.{number % 2 + 1}.M_111124_6" for number in range(N_PEOPLE)]
+    rpkm_like().set_axis(assays, axis="columns").to_csv("assays.tsv", sep="\t")
+    people = [f"HG{number:05d}" for number in range(N_PEOPLE // 2)]
+    rows = [f"{person}\t{number % 3}\n" for number, person in enumerate(people)]
+    Path("batch.tsv").write_text("individual\tbatch\n" + "".join(rows))
+    options = ("assays.tsv", "out.tsv", "--unit", "rpkm", "--fit-on", "all", "--covariates", "batch.tsv")
+    both = "HG00000 can be individual HG00000.1.M_111124_6 or HG00000.2.M_111124_6"
+    assert refused(capsys, *options).endswith(
+        f"batch.tsv: {both}; give labels as the expression table has them, or choose among these with --individuals"
+    )
+    Path("people.txt").write_text("\n".join(people) + "\n")
+    line = refused(capsys, *options, "--individuals", "people.txt")
+    assert line.endswith(f"people.txt: {both}; give labels as assays.tsv has them")
+    Path("people.txt").write_text("\n".join(assays[::2]) + "\n")
+    assert command(*options, "--individuals", "people.txt") == 0
+
+
 def test_components_need_every_value(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = rpkm_like()
     table.iloc[1, 5] = table.iloc[4, 38] = np.nan
