@@ -107,7 +107,7 @@ def save_store(path: Path, store: xr.Dataset, variants: xr.Dataset) -> Path:
         "format_version": 1,
         "status": "complete",
         "coordinates": " ".join(coordinates),
-        **dict.fromkeys(("config", "inputs", "policies", "reconciled"), {}),
+        **{key: {} for key in ("config", "inputs", "policies", "reconciled")},
         "expression_recipe": store.attrs.get("expression_recipe", {}),
     }
     root.drop_encoding().to_zarr(path, zarr_format=3, consolidated=False)
