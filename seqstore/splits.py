@@ -69,7 +69,8 @@ def write_split(
     """
     if not name or name != Path(name).name or name.startswith(".") or name.endswith(".partial"):
         raise InputError(f"--name {name!r}: a split's name is a plain folder name")
-    with claimed(place_of(path)):  # the store is not to be replaced meanwhile
+    place = place_of(path)
+    with failures_named(place), claimed(place):  # the store is not to be replaced meanwhile
         _write_new(path, name, split, gene_class, attrs or {})
 
 

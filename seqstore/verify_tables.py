@@ -95,6 +95,10 @@ class Fasta:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: cannot be read ({error})") from error
 
+    def has(self, contig: str) -> bool:
+        """Whether there is such a contig."""
+        return contig in self._file.references
+
     def length(self, contig: str) -> int:
         """Bases of a contig."""
         return int(self._file.get_reference_length(contig))
@@ -110,6 +114,12 @@ def check_reference(arrays: StoreArrays, fasta: Fasta, path: str, findings: Find
     """Compare the reference of every gene with the FASTA."""
     if not arrays.can_read("reference_sequence", "reference_contig", "window_start"):
         findings.leave_out("reference_sequence: it or the places of the genes cannot be read")
+        return
+    for label, contig in zip(arrays.genes, arrays.read("reference_contig").tolist(), strict=True):
+        if not fasta.has(contig):
+            findings.differ("reference_contig", f"{contig} is not in {path}", gene=label)
+            arrays.broken.add("reference_contig")
+    if "reference_contig" in arrays.broken:
         return
     length, margin = arrays.attributes["length"], arrays.attributes["reference_margin"]
     for gene, label in enumerate(arrays.genes):

@@ -441,6 +441,7 @@ CHANGES: list[tuple[str, str, tuple[Any, ...], Any, str]] = [
     ("snps", "window_start", (2,), 5, "window_start: gene G2: is 5, which is not 20 before the TSS"),
     ("snps", "covered", (0,), 0.25, "covered: gene G0: is 0.25, but 1 of the window are within"),
     ("all", "reach_start", (0,), 45, "reach_start: gene G0, individual P0, haplotype 0: the reach is 45-"),
+    ("all", "reference_contig", (0,), "chr9", "reference_contig: gene G0: chr9 is not in "),
     ("all", "tss_deleted", (0,), 12, "tss_deleted: gene G0: is 12, but 0 of the haplotypes made again lack"),
     ("snps", "built", (0,), False, "built: "),
     (
