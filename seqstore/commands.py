@@ -7,13 +7,16 @@ is a dataclass takes every field as an option, spelled as in the YAML file that 
 
 from __future__ import annotations
 
+import _thread
 import dataclasses
 import inspect
 import itertools
 import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, cast, get_type_hints
 
 import docstring_parser
@@ -46,18 +49,8 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
         logging.getLogger(package).setLevel(logging.INFO)
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        if isinstance(commands, Mapping):
-            parser = Parser(prog=prog)
-            subcommands = parser.add_subcommands(required=True)
-            for name, command in commands.items():
-                subcommands.add_subcommand(name, parser_of(command), help=_summary(command))
-            arguments = _spelled(arguments, commands.get(arguments[0]) if arguments else None)
-            chosen = parser.instantiate(parser.parse_args(arguments))
-            _call(commands[chosen.subcommand], chosen[chosen.subcommand])
-        else:
-            parser = parser_of(commands, prog=prog)
-            arguments = _spelled(arguments, commands)
-            _call(commands, parser.instantiate(parser.parse_args(arguments)))
+        with _interrupts_repeated():
+            _parse_and_call(prog, commands, arguments)
     except InputError as error:
         print(f"error: {_one_line(str(error))}{_config_hint(arguments, error)}", file=sys.stderr)
         sys.exit(2)
@@ -67,6 +60,42 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
         print("interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _parse_and_call(prog: str, commands: Mapping[str, Command] | Command, arguments: list[str]) -> None:
+    """Run the command that the arguments name."""
+    if isinstance(commands, Mapping):
+        parser = Parser(prog=prog)
+        subcommands = parser.add_subcommands(required=True)
+        for name, command in commands.items():
+            subcommands.add_subcommand(name, parser_of(command), help=_summary(command))
+        arguments = _spelled(arguments, commands.get(arguments[0]) if arguments else None)
+        chosen = parser.instantiate(parser.parse_args(arguments))
+        _call(commands[chosen.subcommand], chosen[chosen.subcommand])
+    else:
+        parser = parser_of(commands, prog=prog)
+        arguments = _spelled(arguments, commands)
+        _call(commands, parser.instantiate(parser.parse_args(arguments)))
+
+
+@contextmanager
+def _interrupts_repeated() -> Iterator[None]:
+    """Ctrl-C comes again where Python dropped it: in a finaliser, or a callback of its garbage collector."""
+    others = sys.unraisablehook
+
+    def repeat(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            others(lost)
+            return
+        again = threading.Timer(0.05, _thread.interrupt_main)  # now, it would come within this function
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = others
 
 
 def parser_of(command: Command, prog: str | None = None) -> Parser:
