@@ -7,7 +7,6 @@ is a dataclass takes every field as an option, spelled as in the YAML file that 
 
 from __future__ import annotations
 
-import _thread
 import dataclasses
 import inspect
 import itertools
@@ -87,7 +86,8 @@ def _interrupts_repeated() -> Iterator[None]:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
             others(lost)
             return
-        again = threading.Timer(0.05, _thread.interrupt_main)  # now, it would come within this function
+        main = threading.main_thread().ident or 0  # told by a signal of its own, it does not sleep on
+        again = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT))  # now is within this function
         again.daemon = True
         again.start()
 

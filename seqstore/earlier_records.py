@@ -43,6 +43,7 @@ class _Stretch:
     """A stretch of a contig: its rows in the spool and in the store, and what of it the store knows all of."""
 
     contig: str
+    spool: Spool
     spooled: tuple[int, int]
     stored: tuple[int, int]
     covered: tuple[Interval, ...]
@@ -80,7 +81,7 @@ def match_records(
         InputError: a record of the store is not in the spool, its calls of the store's individuals differ, or
             one of them carries an allele of a record that the store would have, if it had known of it.
     """
-    match = partial(_match, earlier=earlier, spool=spool, genotypes=genotypes, missing_is_n=missing == "n")
+    match = partial(_match, earlier=earlier, genotypes=genotypes, missing_is_n=missing == "n")
     matched: list[_Matched] = run(match, list(_stretches(earlier, spool)), "compare calls")
     if n := sum(stretch.n_problems for stretch in matched):
         first = next(stretch.problem for stretch in matched if stretch.n_problems)
@@ -196,20 +197,20 @@ def _stretches(earlier: str, spool: Spool) -> Iterator[_Stretch]:
             first, stop = np.searchsorted(starts, (begin, end)).tolist()
             if not len(rows.start) and first == stop:
                 continue
+            spooled = rows.starting_in(begin, end)
             yield _Stretch(
                 contig,
-                rows.starting_in(begin, end),
+                spool.only(*spooled),
+                spooled,
                 (low + first, low + stop),
                 tuple(i for i in covered if i.contig == contig and i.start < end and begin < i.stop),
             )
 
 
-def _match(
-    stretch: _Stretch, *, earlier: str, spool: Spool, genotypes: GenotypeSource, missing_is_n: bool
-) -> _Matched:
+def _match(stretch: _Stretch, *, earlier: str, genotypes: GenotypeSource, missing_is_n: bool) -> _Matched:
     """Compare the records of a stretch, and the calls of the store's individuals in them."""
     variants: Any = zarr.open_group(earlier, mode="r")["variants"]
-    first, stop = stretch.spooled
+    spool, (first, stop) = stretch.spool, stretch.spooled
     stored = slice(*stretch.stored)
     position = spool.column("position", first, stop)
     row_of = {key: row for row, key in enumerate(_keys(position, spool.column("allele", first, stop)))}

@@ -8,6 +8,7 @@ further left by the overlap rule.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,7 @@ class ContigRows:
         return self.offset + first, self.offset + last
 
 
+@lru_cache(maxsize=1)  # the end of the scan and what follows it ask for those of the same spool
 def rows_by_contig(spool: Spool) -> dict[str, ContigRows]:
     """The rows of each contig of a spool."""
     position, ref_length = spool.column("position"), spool.column("ref_length")
@@ -77,18 +79,19 @@ class GeneToMeasure:
     start: int
     stop: int
     rows: tuple[int, int]
+    spool: Spool
 
 
-def measure(genes: list[GeneToMeasure], *, config: BuildConfig, spool: Spool) -> list[Reach]:
+def measure(genes: list[GeneToMeasure], *, config: BuildConfig) -> list[Reach]:
     """The reach of the windows of some genes, over all individuals.
 
     It is right if it lies within the gene's bases ``start`` to ``stop``; else it tells that more are needed.
     """
-    return [_reach(gene, config, spool) for gene in genes]
+    return [_reach(gene, config) for gene in genes]
 
 
-def _reach(gene: GeneToMeasure, config: BuildConfig, spool: Spool) -> Reach:
-    first, stop = gene.rows
+def _reach(gene: GeneToMeasure, config: BuildConfig) -> Reach:
+    spool, (first, stop) = gene.spool, gene.rows
     half = config.length // 2
     if first == stop:
         return Reach(gene.tss - half, gene.tss + half, 0)

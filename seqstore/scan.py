@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from seqstore.spool import Interval, PartWriter, Spool, part_intervals, part_sum
 from seqstore.tasks import Run
 
 logger = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
 
 #: Bases of a contig that one task scans.
 SCAN_BASES = 500_000
@@ -35,6 +36,8 @@ SCAN_BASES = 500_000
 FIRST_GROWTH = 2048
 #: Genes whose reach one task measures.
 _GENES_IN_TASK = 16
+#: Intervals in which one task looks for the first record.
+_INTERVALS_IN_TASK = 64
 #: What is counted of the records that are scanned.
 COUNTS = ("records_left_out_by_filter", "records_left_out_by_kind", "alleles_missing", "calls_haploid")
 
@@ -96,8 +99,8 @@ def scan_windows(
         ]
         wanted = merged([*held, *windows])  # what is known may lack records that reach into it
         if with_indels:
-            begins = run(partial(_first_reaching, genotypes=genotypes), wanted, "find starts")
-            wanted = merged(replace(i, start=begin) for i, begin in zip(wanted, begins, strict=True))
+            find = partial(_from_first_reaching, genotypes=genotypes)
+            wanted = merged(itertools.chain(*run(find, _batches(wanted, _INTERVALS_IN_TASK), "find starts")))
         parts = _parts(_without(wanted, scanned), contigs, reference_of)
         summaries |= dict(zip([part.name for part in parts], run(scan, parts, "scan genotypes"), strict=True))
         _refuse(summaries.values())
@@ -106,18 +109,14 @@ def scan_windows(
         rows = rows_by_contig(spool)
         if not with_indels:
             break
-        tasks = [
-            GeneToMeasure(
-                gene=int(gene),
-                tss=int(window_start[gene]) + config.length // 2,
-                start=int(start[gene]),
-                stop=int(stop[gene]),
-                rows=rows[genes["genotype_contig"].iloc[gene]].deciding(int(start[gene]), int(stop[gene])),
-            )
-            for gene in pending
-        ]
-        batches = [tasks[i : i + _GENES_IN_TASK] for i in range(0, len(tasks), _GENES_IN_TASK)]
-        measured = run(partial(measure, config=config, spool=spool), batches, "measure windows")
+        tasks = []
+        for gene in pending.tolist():
+            edges = int(start[gene]), int(stop[gene])
+            deciding = rows[genes["genotype_contig"].iloc[gene]].deciding(*edges)
+            tss = int(window_start[gene]) + config.length // 2
+            tasks.append(GeneToMeasure(gene, tss, *edges, rows=deciding, spool=spool.only(*deciding)))
+        batches = _batches(tasks, _GENES_IN_TASK)
+        measured = run(partial(measure, config=config), batches, "measure windows")
         reaches |= dict(zip(pending.tolist(), itertools.chain(*measured), strict=True))
         pending = np.array(
             [
@@ -306,8 +305,13 @@ def _warn_of_phase_sets(summaries: Iterable[dict[str, Any]]) -> None:
         )
 
 
-def _first_reaching(interval: Interval, *, genotypes: GenotypeSource) -> int:
-    return genotypes.first_reaching(interval.contig, interval.start)
+def _from_first_reaching(intervals: list[Interval], *, genotypes: GenotypeSource) -> list[Interval]:
+    """Intervals from where the first record starts that reaches into them."""
+    return [replace(i, start=genotypes.first_reaching(i.contig, i.start)) for i in intervals]
+
+
+def _batches(items: Sequence[_Item], size: int) -> list[list[_Item]]:
+    return [list(items[first : first + size]) for first in range(0, len(items), size)]
 
 
 def merged(intervals: Iterable[Interval]) -> list[Interval]:

@@ -6,10 +6,11 @@ parts as one list of rows in file order.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict, astuple, dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -151,10 +152,14 @@ def part_intervals(store: str, name: str) -> list[Interval]:
 
 @dataclass(frozen=True)
 class Spool:
-    """The finished parts of a spool as one list of rows: contigs in the order given, records in file order."""
+    """The finished parts of a spool as one list of rows: contigs in the order given, records in file order.
+
+    ``begin`` is the number of its first row: 0, unless it is `only` a piece of another.
+    """
 
     store: str
     segments: tuple[Segment, ...]
+    begin: int = 0
 
     @classmethod
     def of_parts(cls, store: str, names: Iterable[str], contigs: Sequence[str]) -> Spool:
@@ -172,6 +177,12 @@ class Spool:
         segments.sort(key=lambda segment: (order[segment.contig], segment.start))
         return cls(store, tuple(segments))
 
+    def only(self, first: int, stop: int) -> Spool:
+        """The piece that holds the rows first to stop, under the same numbers: a task is sent no more than it needs."""
+        low = int(np.searchsorted(self.offsets, first, side="right")) - 1
+        high = max(int(np.searchsorted(self.offsets, stop)), low)
+        return Spool(self.store, self.segments[low:high], int(self.offsets[low]))
+
     def save(
         self,
         rows: npt.NDArray[np.int64],
@@ -183,44 +194,59 @@ class Spool:
         ``earlier_rows`` says which rows these are in an earlier store, -1 = none.
         """
         group = open_group(f"{self.store}/spool", "a")
-        columns = {"row": rows, "block_start": block_starts, "earlier_row": earlier_rows}
-        for name, values in columns.items():
+        ends = rows[np.minimum(np.arange(1, len(block_starts) + 1) * SITES_IN_CHUNK, len(rows)) - 1] + 1
+        pieces = [self.only(*edges) for edges in zip(block_starts.tolist(), ends.tolist(), strict=True)]
+        columns: dict[str, tuple[npt.NDArray[Any] | None, int]] = {
+            "row": (rows, SITES_IN_CHUNK),
+            "earlier_row": (earlier_rows, SITES_IN_CHUNK),
+            "block_start": (block_starts, len(block_starts)),
+            "block_spool": (np.array([_text_of(piece) for piece in pieces], dtype=object), 1),
+        }
+        for name, (values, chunk) in columns.items():
             if values is None:
                 continue
-            chunk = SITES_IN_CHUNK if name != "block_start" else len(values)
             group.create_array(
-                name, shape=values.shape, chunks=(min(chunk, len(values)),), dtype="int64", overwrite=True
+                name,
+                shape=values.shape,
+                chunks=(min(chunk, len(values)),),
+                dtype=str if values.dtype == object else "int64",
+                overwrite=True,
             )[...] = values
-        group.attrs["segments"] = [asdict(segment) for segment in self.segments]
 
     @classmethod
     def load(cls, store: str, block: int) -> tuple[Spool, npt.NDArray[np.int64], int]:
-        """A saved spool; the rows of one block of variants; the row from which on they can be resolved."""
-        group = open_group(f"{store}/spool")
-        spool = cls(store, tuple(Segment(**segment) for segment in group.attrs["segments"]))
+        """Of a saved spool what one block of variants needs; its rows; the row from which on they can be resolved."""
+        group: Any = open_group(f"{store}/spool")
+        segments, begin = json.loads(str(group["block_spool"][block]))
+        spool = cls(store, tuple(Segment(*segment) for segment in segments), begin)
         rows = np.asarray(group["row"][block * SITES_IN_CHUNK : (block + 1) * SITES_IN_CHUNK])
         return spool, rows, int(group["block_start"][block])
 
     @cached_property
     def offsets(self) -> npt.NDArray[np.int64]:
-        """The row at which each segment begins, and the number of rows at the end."""
+        """The row at which each segment begins, and the one after the last."""
         sizes = [segment.stop_row - segment.first for segment in self.segments]
-        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return self.begin + np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     def __len__(self) -> int:
-        return int(self.offsets[-1])
+        return int(self.offsets[-1]) - self.begin
 
     @property
     def n_alleles(self) -> int:
         """The largest number of alleles, REF included, of any record."""
         parts = dict.fromkeys(segment.part.partition("/")[0] for segment in self.segments)
-        return max((int(self._part(part).attrs["n_alleles"]) for part in parts), default=2)
+        return max(
+            (int(open_group(f"{self.store}/spool/{part}").attrs["n_alleles"]) for part in parts), default=2
+        )
 
-    def column(self, name: str, first: int = 0, stop: int | None = None) -> npt.NDArray[Any]:
+    def column(self, name: str, first: int | None = None, stop: int | None = None) -> npt.NDArray[Any]:
         """A column (position, ref_length, id or allele) of the rows first to stop."""
+        begin, end = self.offsets[[0, -1]].tolist()
         pieces = [
-            np.asarray(self._part(segment.part)[name][rows])
-            for segment, rows in self._pieces(first, len(self) if stop is None else stop)
+            _column(self.store, segment.part, name)[rows]
+            for segment, rows in self._pieces(
+                begin if first is None else first, end if stop is None else stop
+            )
         ]
         if name == "allele":
             return _padded(pieces)
@@ -237,7 +263,7 @@ class Spool:
     def calls(self, name: str, first: int, stop: int, people: slice) -> npt.NDArray[Any]:
         """``call_genotype`` or ``call_genotype_phased`` of the rows first to stop and some individuals."""
         pieces = [
-            np.asarray(self._part(segment.part)[name][rows, people])
+            np.asarray(_array(self.store, segment.part, name)[rows, people])
             for segment, rows in self._pieces(first, stop)
         ]
         return np.concatenate(pieces)
@@ -253,8 +279,23 @@ class Spool:
             if low < high:
                 yield segment, slice(segment.first + low, segment.first + high)
 
-    def _part(self, name: str) -> Any:
-        return open_group(f"{self.store}/spool/{name}")
+
+@lru_cache(maxsize=64)
+def _array(store: str, part: str, name: str) -> Any:
+    """An array of a part; it stays open, for what is in a finished part does not change."""
+    return open_group(f"{store}/spool/{part}")[name]
+
+
+@lru_cache(maxsize=32)
+def _column(store: str, part: str, name: str) -> npt.NDArray[Any]:
+    """A column of a part, whole: it is one chunk, and neighbouring genes want rows of the same one."""
+    column = np.asarray(_array(store, part, name)[...])
+    column.flags.writeable = False
+    return column
+
+
+def _text_of(spool: Spool) -> str:
+    return json.dumps([[astuple(segment) for segment in spool.segments], spool.begin])
 
 
 def _padded(pieces: list[npt.NDArray[Any]]) -> npt.NDArray[np.object_]:

@@ -1,10 +1,11 @@
-"""Building a store, against the study's way and GenVarLoader: speed, disk, and memory.
+"""Building a store, against the study's way and GenVarLoader: speed and disk; its memory; its gain from workers.
 
     python tests/bench/build.py --config cohort.yaml --simulated /tmp/2500 --genvarloader gvl/bin/python
+    python tests/bench/build.py --scaling
     python tests/bench/build.py --memory
 
 For every cohort, length and kind of variants, in one run and by turns:
-- `seqstore build` from .vcf.gz and from .bcf to a finished store, on one core, and with more workers;
+- `seqstore build` from .vcf.gz and from .bcf to a finished store, on one core;
 - (a) the study's way: `samtools faidx | bcftools consensus` for each gene, person and haplotype, timed on a
   random sample of windows, which is what its numbers are extrapolated from;
 - (b) `gvl.write` of GenVarLoader from the same genotypes, normalised for it beforehand with `bcftools norm`. It
@@ -30,6 +31,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import build_memory
+import build_scaling
 import contestants
 import jsonargparse
 from contestants import Windows
@@ -69,11 +71,12 @@ def main() -> None:
         "--folder", help="where stores are built and thrown away (default: a temporary folder)"
     )
     parser.add_argument("--memory", action="store_true", help="measure peak memory instead")
+    parser.add_argument("--scaling", action="store_true", help="measure 1 and --workers workers instead")
     options = parser.parse_args()
     print(_machine())
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        if options.memory:
-            _print_memory(Path(folder), options)
+        if options.memory or options.scaling:
+            _print_of_workers(Path(folder), options)
             return
         cohorts = [_config_of(path) for path in options.config]
         if options.simulated:
@@ -126,15 +129,12 @@ def _duel(config: BuildConfig, folder: Path, options: argparse.Namespace) -> Non
     version, gvl_size = "", (0, 0)
     for repeat in range(options.repeats):
         for ending in FORMATS:
-            for workers in sorted({1, options.workers}) if ending == FORMATS[0] else [1]:
-                _note(f"{ending}, {workers} worker(s), repeat {repeat + 1}")
-                _fresh(store)
-                done = contestants.build_once(
-                    dataclasses.replace(config_from[ending], workers=workers), folder
-                )
-                seconds[_ours(ending, workers)].append(done["seconds"])
-                cpu[_ours(ending, workers)].append(done["cpu"])
-                imports.append(done["imports"])
+            _note(f"{ending}, repeat {repeat + 1}")
+            _fresh(store)
+            done = contestants.build_once(config_from[ending], folder)
+            seconds[_ours(ending)].append(done["seconds"])
+            cpu[_ours(ending)].append(done["cpu"])
+            imports.append(done["imports"])
             if options.genvarloader:
                 _note(f"{ending}, GenVarLoader, repeat {repeat + 1}")
                 file = contestants.normalised(str(plain[ending]), ending, folder, config.reference)
@@ -167,8 +167,8 @@ def _duel(config: BuildConfig, folder: Path, options: argparse.Namespace) -> Non
 _STUDY = "(a) samtools faidx | bcftools consensus"
 
 
-def _ours(ending: str, workers: int) -> str:
-    return f"seqstore build from {ending}, {workers} worker{'s' * (workers > 1)}"
+def _ours(ending: str) -> str:
+    return f"seqstore build from {ending}"
 
 
 def _gvl(ending: str) -> tuple[str, ...]:
@@ -181,32 +181,24 @@ def _print_speed(
     windows: Windows,
     options: argparse.Namespace,
 ) -> None:
-    """Ratios to both peers first, then windows a second and core; CPU time, which a busy machine blurs less."""
+    """Ratios to both peers first, then windows a second; CPU time, which a busy machine blurs less."""
     median = {name: statistics.median(times) for name, times in seconds.items()}
     rows = []
     for name, times in seconds.items():
-        cores = options.workers if name == _ours(FORMATS[0], options.workers) else 1
         ending = FORMATS[1] if FORMATS[1] in name else FORMATS[0]
         gvl = median.get(_gvl(ending)[0])
         rows.append(
             [
                 name,
-                f"{median[_STUDY] / median[name] / cores:,.1f}",
-                f"{gvl / median[name] / cores:,.2f}" if gvl else "",
-                f"{windows.n / median[name] / cores:,.0f}",
+                f"{median[_STUDY] / median[name]:,.1f}",
+                f"{gvl / median[name]:,.2f}" if gvl else "",
+                f"{windows.n / median[name]:,.0f}",
                 f"{median[name]:,.1f}",
                 f"{min(times):,.1f}-{max(times):,.1f}",
                 f"{statistics.median(cpu[name]):,.1f}",
             ]
         )
-    _print_table(["a core", "x (a)", "x (b)", "windows/s", "seconds", "min-max", "CPU s"], rows)
-    if options.workers > 1:
-        one, more = (median[_ours(FORMATS[0], workers)] for workers in (1, options.workers))
-        start = contestants.start_of_workers(options.workers)
-        print(
-            f"1 -> {options.workers} workers: {one / more:.2f} x; {one / max(more - start, 0.1):.2f} x without the "
-            f"{start:.1f} s to start and end them"
-        )
+    _print_table(["on one core", "x (a)", "x (b)", "windows/s", "seconds", "min-max", "CPU s"], rows)
     n = max(options.consensus // options.repeats, 1)
     print(f"(a) timed on {options.repeats} x {n} windows, extrapolated")
 
@@ -270,15 +262,23 @@ def _print_disk(store: Path, windows: Windows, gvl_size: tuple[int, int], versio
     _print_table(["disk", "x store", "bytes a window", "with whole disk blocks"], rows)
 
 
-def _print_memory(folder: Path, options: argparse.Namespace) -> None:
-    """Peak memory of the largest worker and of the main process, in MB."""
-    if options.workers < 2:
-        raise SystemExit("--workers: give 2 or more with --memory; one worker is the main process itself")
+def _print_of_workers(folder: Path, options: argparse.Namespace) -> None:
+    """Peak memory of the largest worker and of the main process, in MB; or the gain from more workers than one."""
+    workers = options.workers
+    if workers < 2:
+        raise SystemExit("--workers: give 2 or more; one worker is the main process itself")
+    if options.memory:
+        header = ["peak memory, MB", "genes", "bp", "variants", "a worker", "main process", "seconds"]
+        measured = build_memory.rows(folder, options.lengths, options.variants, workers)
+    else:
+        header = [f"1 -> {workers} workers", "ratio"]
+        header += [f"{what}, {n}" for what in ("seconds", "CPU s") for n in (1, workers)]
+        measured = build_scaling.rows(folder, options.variants, workers, options.repeats)
     rows = []
-    for row in build_memory.rows(folder, options.lengths, options.variants, options.workers):
+    for row in measured:
         _note("  ".join(row))
         rows.append(row)
-    _print_table(["peak memory, MB", "genes", "bp", "variants", "a worker", "main process", "seconds"], rows)
+    _print_table(header, rows)
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:

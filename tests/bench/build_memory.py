@@ -1,7 +1,6 @@
 """Peak memory of a build's workers, by number of genes, of people, and by length: `build.py --memory`.
 
-The peak is the kernel's own (VmHWM of each process), so no moment is missed. Many genes are many copies of one
-simulated contig with 50 genes, so that records grow with genes as they do in a genome.
+The peak is the kernel's own (VmHWM of each process), so no moment is missed.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import cohorts
 import contestants
-import pandas as pd
 import psutil
-import pysam
 import yaml
 
 from seqstore.config import BuildConfig
-from seqstore.simulate import simulate
 
 GENES_OF_CONTIG = 50
 #: Length of the windows where genes are many: what grows with genes does not depend on it.
@@ -37,14 +34,14 @@ def rows(folder: Path, lengths: Iterable[int], kinds: Iterable[str], workers: in
     """Build each cohort; yields people, genes, length, variants, MB of worker and main process, seconds."""
     kinds = list(kinds)
     yield ["imports alone", "", "", "", f"{_peak_of_imports():,.0f}", "", ""]
-    one_contig = _simulated(folder / "contig", PEOPLE[0], GENES_OF_CONTIG, SHORT)
+    one_contig = cohorts.simulated(folder / "contig", PEOPLE[0], GENES_OF_CONTIG, SHORT)
     for genes in GENES:
-        many = _copied(one_contig, folder / "many", genes // GENES_OF_CONTIG)
+        many = cohorts.copied(one_contig, folder / "many", genes // GENES_OF_CONTIG)
         yield from _builds(many, PEOPLE[0], genes, SHORT, kinds, workers)
         shutil.rmtree(many)
     for length in lengths:
         for people in PEOPLE:
-            cohort = _simulated(folder / "long", people, GENES_OF_LONG, length)
+            cohort = cohorts.simulated(folder / "long", people, GENES_OF_LONG, length)
             yield from _builds(cohort, people, GENES_OF_LONG, length, kinds, workers)
             shutil.rmtree(cohort)
 
@@ -99,52 +96,3 @@ def _peak_of_imports() -> float:
     code = "import seqstore.build; print(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[1]) / 1000
-
-
-def _simulated(folder: Path, people: int, genes: int, length: int) -> Path:
-    simulate(
-        str(folder),
-        european=people * 9 // 10,
-        african=people - people * 9 // 10,
-        contigs=1,
-        genes=genes,
-        negative_controls=0,
-        length=length,
-        indels=0.12,
-    )
-    return folder
-
-
-def _copied(cohort: Path, folder: Path, copies: int) -> Path:
-    """A cohort with ``copies`` of the one contig of another, and of its genes."""
-    folder.mkdir()
-    names = [f"chr{number + 1}" for number in range(copies)]
-    with pysam.FastaFile(str(cohort / "reference.fa")) as fasta:
-        sequence = fasta.fetch("chr1")
-    (folder / "reference.fa").write_text("".join(f">{name}\n{sequence}\n" for name in names))
-    with pysam.TabixFile(str(cohort / "genotypes.vcf.gz")) as source:
-        header = [line for line in source.header if not line.startswith("##contig")]
-        header[1:1] = [f"##contig=<ID={name},length={len(sequence)}>" for name in names]
-        records = [line.removeprefix("chr1") for line in source.fetch("chr1")]
-    genotypes = str(folder / "genotypes.vcf.gz")
-    with pysam.BGZFile(genotypes, "wb", None) as target:
-        target.write("".join(line + "\n" for line in header).encode())
-        for name in names:
-            for record in records:
-                target.write(f"{name}{record}\n".encode())
-    pysam.tabix_index(genotypes, preset="vcf")
-    for table in ("genes.tsv", "expression.tsv"):
-        rows = pd.read_csv(cohort / table, sep="\t")
-        copied = [rows.assign(gene=rows["gene"] + "_" + name) for name in names]
-        if table == "genes.tsv":
-            copied = [
-                genes.assign(contig=name, gene_name=genes["gene"])
-                for genes, name in zip(copied, names, strict=True)
-            ]
-        pd.concat(copied).to_csv(folder / table, sep="\t", index=False)
-    shutil.copy(cohort / "samples.tsv", folder)
-    keys = yaml.safe_load((cohort / "build.yaml").read_text())
-    keys = {key: str(value).replace(str(cohort), str(folder)) for key, value in keys.items()}
-    keys["length"] = int(keys["length"])
-    (folder / "build.yaml").write_text(yaml.safe_dump(keys))
-    return folder

@@ -122,19 +122,6 @@ def consensus_pipelines(
         return time.perf_counter() - start_time, sum(os.times()[2:4]) - cpu_before
 
 
-def start_of_workers(n: int) -> float:
-    """Seconds to start ``n`` workers, to import in each what a build needs, and to end them."""
-    code = (
-        "import importlib, json, time\n"
-        "from seqstore.tasks import workers\n"
-        "start = time.perf_counter()\n"
-        f"with workers({n}) as run:\n"
-        f"    run(importlib.import_module, ['seqstore.build'] * {8 * n}, '')\n"
-        "print(json.dumps({'seconds': time.perf_counter() - start}))\n"
-    )
-    return float(_json_of([sys.executable, "-c", code])["seconds"])
-
-
 def bare_parse(genotypes: str, windows: Windows) -> float:
     """Seconds for cyvcf2 to give the genotypes of all records of the windows once, and nothing else."""
     with pinned():
