@@ -21,6 +21,9 @@ def main() -> None:
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
     start = time.perf_counter()
+    import dask.array  # noqa: F401 - xarray and numba import these two at their first use
+    import scipy.linalg  # noqa: F401
+
     from seqstore.build import build
     from seqstore.config import BuildConfig
 

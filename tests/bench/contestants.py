@@ -171,7 +171,8 @@ def _piped(what: str, genotypes: str, ending: str, folder: Path, options: list[s
     target = folder / f"{what}.{Path(genotypes).name.removesuffix('.vcf.gz').removesuffix('.bcf')}{ending}"
     if not target.exists():
         command = ["norm" if what == "norm" else "view", *options, "-Ob" if ending == ".bcf" else "-Oz"]
-        for arguments in ([*command, "-o", str(target), genotypes], ["index", "-f", str(target)]):
+        index = ["index", "-f", *(["-t"] if ending == ".vcf.gz" else [])]  # with .csi consensus is slower
+        for arguments in ([*command, "-o", str(target), genotypes], [*index, str(target)]):
             done = subprocess.run(["bcftools", *arguments], capture_output=True, text=True)
             if done.returncode:
                 raise SystemExit(f"bcftools {shlex.join(arguments)}\n{done.stderr}")
