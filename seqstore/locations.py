@@ -28,6 +28,7 @@ CACHE_VARIABLE = "SEQSTORE_CACHE"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Packages whose exceptions tell of a network, an account or a server, though they are no OSError.
 _TRANSPORT = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "adlfs", "azure")
+_ARCHIVES = ("zip://", "tar://", "libarchive://")
 _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
@@ -37,7 +38,7 @@ def place_of(path: str | Path) -> str:
     A local path is not spelled as a URL, starts with no ``~``, and has a name of its own, which is no link's.
 
     Raises:
-        InputError: it is empty.
+        InputError: it is empty, or in an archive.
     """
     text = str(path).strip()
     if not text:
@@ -46,6 +47,11 @@ def place_of(path: str | Path) -> str:
         if text.startswith(scheme):
             text = text.removeprefix(scheme).removeprefix("//")
     if is_url(text):
+        if "::" in text or text.startswith(_ARCHIVES):
+            raise InputError(
+                f"{text}: a store lies in a folder or at a URL such as s3://bucket/cohort.zarr, not in an archive or "
+                f"behind a cache; unpack it, and let {CACHE_VARIABLE} name a folder for copies"
+            )
         return text if text.endswith("://") else text.rstrip("/")
     text = os.path.expanduser(text.rstrip("/") or "/")
     is_named = os.path.basename(text) not in ("", ".", "..") and not os.path.islink(text)

@@ -21,6 +21,8 @@ from seqstore.genotypes import Record
 from seqstore.layout import INDIVIDUALS_IN_CHUNK, SITES_IN_CHUNK, VARIANTS_IN_CHUNK, open_group
 
 _DONE = "summary"
+#: Chunks beside their array's metadata, not in folders of their own: all of it is removed before long.
+_FLAT: Any = {"name": "default", "separator": "."}
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class PartWriter:
             shape=(0, n_individuals, 2),
             chunks=(VARIANTS_IN_CHUNK, block, 2),
             dtype="int8",
+            chunk_key_encoding=_FLAT,
         )
         self._phased = (
             self._group.create_array(
@@ -68,6 +71,7 @@ class PartWriter:
                 shape=(0, n_individuals),
                 chunks=(VARIANTS_IN_CHUNK, block),
                 dtype="bool",
+                chunk_key_encoding=_FLAT,
             )
             if with_phase
             else None
@@ -109,6 +113,7 @@ class PartWriter:
                 shape=values.shape,
                 chunks=(max(len(self), 1), *values.shape[1:]),
                 dtype=dtype,
+                chunk_key_encoding=_FLAT,
             )[...] = values
         zarr.open_group(
             self._part,
@@ -210,6 +215,7 @@ class Spool:
                 shape=values.shape,
                 chunks=(min(chunk, len(values)),),
                 dtype=str if values.dtype == object else "int64",
+                chunk_key_encoding=_FLAT,
                 overwrite=True,
             )[...] = values
 

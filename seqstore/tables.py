@@ -174,6 +174,9 @@ def _read_parquet(path: Path, what: str, text: int | None) -> pd.DataFrame:
         if text and pd.api.types.is_float_dtype(given.dtype):
             raise InputError(f"{path}: column {column!r} holds numbers; the first column is to hold labels")
         table[column] = given.astype(object).where(given.notna(), "").astype(str)
+    for column in table.columns[len(table.columns) if text is None else text :]:
+        if table[column].dtype.kind in "Mm":
+            raise InputError(f"{path}: column {column!r} holds dates or times; it is to hold numbers")
     return _stripped(table, text)
 
 

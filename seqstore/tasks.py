@@ -30,14 +30,16 @@ END_SECONDS = 300.0
 #: Seconds to wait for a worker process where there is none any more: dask starts a killed one again.
 RESTART_SECONDS = 60.0
 
-#: Of dask's defaults for worker processes: its profiler and its watch over the GIL are for dashboards; and what it
-#: tells malloc, which is to give memory back at once, makes the windows take a fifth longer, for the same peak.
+#: Of dask's defaults for worker processes: its profiler and its watches over event loops and the GIL are for
+#: dashboards; and what it tells malloc, to give memory back at once, makes windows take a fifth longer, for the
+#: same peak.
 _OF_LOCAL_WORKERS = {
     "distributed.nanny.pre-spawn-environ": dict.fromkeys(
         ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
     ),
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.tick.interval": "1s",
 }
 
 

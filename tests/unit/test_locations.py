@@ -55,6 +55,14 @@ def test_an_empty_place_is_refused_and_nothing_is_removed(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "place", ["zip:///x/store.zip", "tar://store.zarr::/x/y.tar", "simplecache::s3://b/s"]
+)
+def test_a_place_in_an_archive_or_behind_a_cache_is_refused(place: str) -> None:
+    with pytest.raises(InputError, match=f"{place}: a store lies in a folder or at a URL such as s3:"):
+        place_of(place)
+
+
 def test_a_link_to_nothing_is_where_the_store_is_built(
     make_cohort: Callable[..., Cohort], tmp_path: Path
 ) -> None:
