@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from seqstore.errors import InputError
+from seqstore.tasks import cores
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ class BuildConfig:
     @property
     def n_workers(self) -> int:
         """Number of processes."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or cores()

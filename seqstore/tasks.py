@@ -65,6 +65,8 @@ def workers(n: int, scheduler: str | None = None) -> Iterator[Run]:
         if scheduler is None:
             cluster = _local_cluster(n)
             client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
+            if n == cores():
+                client.run(_stay_on_core)
     if scheduler is not None:
         client = _connected(scheduler)
     try:
@@ -176,6 +178,24 @@ def _local_cluster(n: int) -> Any:
         raise InputError(
             f"workers: {n} processes could not be started ({error}); was one of them killed, or is memory short?"
         ) from error
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else os.cpu_count() or 1
+
+
+def _stay_on_core(dask_worker: Any) -> None:
+    """Keep the threads of a worker to one core, where there is one for each of them.
+
+    A task and the threads in which zarr reads for it run by turns. Woken on the core of another worker, they
+    wait for that one, while their own core has nothing to do: a tenth of the time.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    core = sorted(os.sched_getaffinity(0))[dask_worker.name]
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), {core})
 
 
 def _connected(scheduler: str) -> Any:

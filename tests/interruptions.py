@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -92,3 +93,9 @@ def fail_or_write(item: int, *, folder: str) -> None:
     Path(folder, f"begun{item}").touch()
     time.sleep(1.5)
     Path(folder, f"ended{item}").touch()
+
+
+def cores_of(item: int) -> tuple[int, tuple[int, ...]]:
+    """A task for `seqstore.tasks`: its process, and the cores that this may run on."""
+    time.sleep(0.1)
+    return os.getpid(), tuple(os.sched_getaffinity(0))

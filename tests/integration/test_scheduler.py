@@ -20,9 +20,9 @@ from distributed import Client
 import seqstore.tasks
 from seqstore.build import build
 from seqstore.errors import InputError
-from seqstore.tasks import workers
+from seqstore.tasks import cores, workers
 from tests.conftest import Cohort, hashes
-from tests.interruptions import fail_or_write
+from tests.interruptions import cores_of, fail_or_write
 
 MakeCohort = Callable[..., Cohort]
 ROOT = Path(__file__).parents[2]
@@ -128,3 +128,13 @@ def test_a_scheduler_that_goes_away_is_named(tmp_path: Path, caplog: pytest.LogC
         threading.Timer(1, process.kill).start()
         with pytest.raises(InputError, match=r"windows: the dask scheduler .* was lost; run the same"):
             run(abs, [1, 2], "windows")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or cores() < 2, reason="needs Linux and two cores")
+def test_workers_for_all_cores_keep_to_one_each() -> None:
+    with workers(cores()) as run:
+        of_process = dict(run(cores_of, list(range(4 * cores())), "tasks"))
+    assert {len(of_one) for of_one in of_process.values()} == {1}
+    assert len(set(of_process.values())) == len(of_process) > 1
+    with workers(cores() + 1) as run:
+        assert {len(of_one) for _, of_one in run(cores_of, list(range(8)), "tasks")} == {cores()}
