@@ -276,6 +276,8 @@ def locate(
 def _copy(source: Codes, begin: int, target: Codes, to: int, n: int) -> None:  # pragma: no cover  (compiled)
     """Copy n bases. Assigned as slices, which numba does not make vectors of, they take 20 times as long."""
     here, there = source[begin : begin + n], target[to : to + n]
+    if len(here) != n or len(there) != n:
+        raise IndexError("a window reaches past the bases that it is made of")
     for base in range(n):
         there[base] = here[base]
 

@@ -66,7 +66,7 @@ def workers(n: int, scheduler: str | None = None) -> Iterator[Run]:
             cluster = _local_cluster(n)
             client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
             if n == cores():
-                client.run(_stay_on_core)
+                client.run(_stay_on_core, on_error="ignore")  # of a worker that was just killed
     if scheduler is not None:
         client = _connected(scheduler)
     try:
@@ -195,7 +195,8 @@ def _stay_on_core(dask_worker: Any) -> None:
         return
     core = sorted(os.sched_getaffinity(0))[dask_worker.name]
     for thread in os.listdir("/proc/self/task"):
-        os.sched_setaffinity(int(thread), {core})
+        with suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(int(thread), {core})
 
 
 def _connected(scheduler: str) -> Any:

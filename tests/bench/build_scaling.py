@@ -14,7 +14,7 @@ import yaml
 
 from seqstore.config import BuildConfig
 
-PEOPLE, GENES, GENES_OF_CONTIG, LENGTH = 500, 3200, 50, 49_152
+PEOPLE, GENES, GENES_OF_CONTIG, LENGTH = 500, 1600, 50, 49_152
 
 
 def rows(folder: Path, kinds: Iterable[str], workers: int, repeats: int) -> Iterable[list[str]]:
