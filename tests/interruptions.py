@@ -15,8 +15,12 @@ from seqstore.layout import attributes_of
 from seqstore.simulate import simulate
 from tests.conftest import hashes
 
-#: Says when everything is imported: until then an interrupt is Python's affair.
-_COMMAND = "import seqstore.build, seqstore.cli; print('ready', flush=True); seqstore.cli.main()"
+#: Says when everything is imported: until then an interrupt is Python's affair. Where the tests run in the
+#: background of a shell, that has made them ignore Ctrl-C.
+_COMMAND = (
+    "import signal, seqstore.build, seqstore.cli; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "print('ready', flush=True); seqstore.cli.main()"
+)
 
 
 @dataclass(frozen=True)
