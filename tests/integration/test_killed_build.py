@@ -50,15 +50,15 @@ def test_kill_everything_at_random_moments(subject: Subject, tmp_path: Path) -> 
 @pytest.mark.timeout(1200)
 def test_kill_single_workers_at_random_moments(subject: Subject, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    n_killed = 0
-    for trial in range(4):
+    n_killed = trial = 0
+    while trial < 4 or n_killed <= 10:
         store = tmp_path / f"killed{trial}.zarr"
         for _ in range(8):
             process = subject.start(store, workers=2)
             left = 1 if trial % 2 else 9  # one of them, or one after the other
             while process.poll() is None:
                 try:
-                    process.wait(timeout=rng.uniform(0, 1.5))
+                    process.wait(timeout=rng.uniform(0, 0.4 * subject.seconds))
                 except subprocess.TimeoutExpired:
                     running = [
                         child for child in children_of(process) if "spawn_main" in str(child.cmdline())
@@ -75,8 +75,8 @@ def test_kill_single_workers_at_random_moments(subject: Subject, tmp_path: Path)
             assert "Traceback" not in said
             assert_refused(store)
         assert hashes(store) == subject.expected
-    assert n_killed > 10
-    print(n_killed, "workers killed")
+        trial += 1
+    print(n_killed, "workers killed in", trial, "builds")
 
 
 def assert_refused(store: Path) -> None:
