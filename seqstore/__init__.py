@@ -1,7 +1,6 @@
 """Personal genomes as a chunked, labelled store of haplotype windows."""
 
-from seqstore.codec import CorruptChunkError
-from seqstore.errors import InputError
+from seqstore.errors import CorruptChunkError, InputError
 from seqstore.reader import HaplotypeReader
 from seqstore.splits import open_split, write_split
 from seqstore.store import open_store, open_variants

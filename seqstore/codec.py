@@ -1,26 +1,29 @@
 """`seqstore.windows`: the Zarr v3 codec of haplotype windows (byte format in docs/format.md).
 
-The haplotypes of one gene are near copies of each other, so a chunk (one gene, a block of individuals)
-stores its most frequent window once, as a dictionary, and every individual as one small zstd frame
-compressed against it. A reader finds an individual's frame by an offset table and decodes nothing else.
-
-The dictionary holds the window twice, as it is and shifted by one base (a nibble): behind an indel of
-odd length the packed bytes of a window match the second copy, not the first.
+The haplotypes of one gene are near copies of each other, and many are equal. So a chunk (one gene, a block of
+individuals) stores its commonest window once, as a template; the edits that make the others of it, once each; for
+each distinct window the list of its edits; and for each haplotype which of the windows it is.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 import zstandard
 from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
-from zarr.abc.store import RangeByteRequest
 from zarr.core.common import JSON, parse_named_configuration
+
+from seqstore.earlier_codec import rows_of
+from seqstore.edits import Edits, find_edits
+from seqstore.errors import CorruptChunkError
+from seqstore.nucleotides import pack, unpack
+from seqstore.rendering import NO_WINDOW, RENDERED, Rendering, render
 
 if TYPE_CHECKING:
     from typing import Self
@@ -32,15 +35,13 @@ if TYPE_CHECKING:
 Bytes = npt.NDArray[np.uint8]
 
 CODEC_NAME = "seqstore.windows"
-_MAGIC = b"SQW1"
-# magic, rows, bytes a row, bytes of the dictionary's window, bytes of the dictionary frame
-_HEADER = struct.Struct("<4sIIII")
-_CRC = struct.Struct("<I")
-_TABLE = np.dtype([("end", "<u4"), ("crc", "<u4")])
-
-
-class CorruptChunkError(ValueError):
-    """The bytes of a chunk are not what the codec wrote."""
+_MAGIC = b"SQW2"
+_EARLIER_MAGIC = b"SQW1"
+_CHECKED = struct.Struct("<4sQ")  # magic, checksum of all that follows
+# rows, windows a row, bytes a window, windows, substitutions, indels, inserted bases, bytes of tables and of lists
+_SIZES = struct.Struct("<9I")
+#: The windows of a chunk are numbered in 16 bits, and one number says that there is none.
+MAX_WINDOWS = 0xFFFF
 
 
 def encode_chunk(rows: Bytes, window_bytes: int, level: int = 3) -> bytes:
@@ -54,84 +55,118 @@ def encode_chunk(rows: Bytes, window_bytes: int, level: int = 3) -> bytes:
 
 
 def encode_windows(windows: Bytes, which: npt.NDArray[np.integer], level: int = 3) -> bytes:
-    """Encode rows that consist of some of the distinct ``windows`` (window, bytes), in first-seen order.
+    """Encode rows that consist of some of the distinct packed ``windows`` (window, bytes), in first-seen order.
 
-    ``which`` (individual, windows a row) says of which ones, -1 = a window of zeros. A row of zeros (padding
-    behind the last individual, nobody there, all N) becomes an empty frame.
+    ``which`` (individual, windows a row) says of which ones, -1 = a window of zeros (padding behind the last
+    individual, nobody there, all N).
+
+    Raises:
+        ValueError: there are more than `MAX_WINDOWS` windows.
     """
-    window_bytes = windows.shape[1]
-    is_zero = np.append(~windows.any(axis=1), True)
-    counts = np.bincount(which[~is_zero[which]], minlength=len(windows))
-    dictionary = windows[counts.argmax()].tobytes() if counts.any() else bytes(window_bytes)
-    dictionary_data = _both_phases(dictionary)
-    dictionary_data.precompute_compress(level=level)
-    compressor = zstandard.ZstdCompressor(level=level, dict_data=dictionary_data, write_content_size=False)
-    frame_of: dict[tuple[int, ...], bytes] = {}
-    row = np.empty((which.shape[1], window_bytes), dtype=np.uint8)
-    frames = []
-    for key in map(tuple, which.tolist()):
-        if key not in frame_of:
-            for place, number in enumerate(key):
-                row[place] = windows[number] if number >= 0 else 0
-            frame_of[key] = b"" if is_zero[list(key)].all() else compressor.compress(row.data)
-        frames.append(frame_of[key])
-    table = np.empty(len(frames), dtype=_TABLE)
-    table["end"] = np.cumsum([len(frame) for frame in frames], dtype=np.int64)
-    table["crc"] = [zlib.crc32(frame) for frame in frames]
-    dictionary_frame = zstandard.ZstdCompressor(level=level).compress(dictionary)
-    head = _HEADER.pack(_MAGIC, len(frames), row.nbytes, window_bytes, len(dictionary_frame))
-    head += table.tobytes() + dictionary_frame
-    return b"".join([head, _CRC.pack(zlib.crc32(head)), *frames])
+    is_kept = windows.any(axis=1)
+    number = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, NO_WINDOW), NO_WINDOW)
+    windows, cells = windows[is_kept], number[which]
+    if len(windows) > MAX_WINDOWS:
+        raise ValueError(
+            f"{len(windows)} distinct windows in a chunk, at most {MAX_WINDOWS}; use smaller chunks"
+        )
+    n_carriers = np.bincount(cells[cells != NO_WINDOW], minlength=len(windows))
+    template = windows[n_carriers.argmax()] if len(windows) else np.zeros(windows.shape[1], np.uint8)
+    edits = find_edits(template, windows)
+    insertion = pack(np.pad(edits.insertion, (0, len(edits.insertion) % 2)))
+    tables = zstandard.ZstdCompressor(level=level).compress(
+        b"".join(
+            array.tobytes()
+            for array in (
+                template,
+                edits.base,
+                edits.start,
+                edits.deleted,
+                edits.inserted,
+                edits.code,
+                insertion,
+            )
+        )
+    )
+    sizes = _SIZES.pack(
+        *cells.shape,
+        windows.shape[1],
+        len(windows),
+        len(edits.base),
+        len(edits.start),
+        len(edits.insertion),
+        len(tables),
+        len(edits.lists),
+    )
+    body = b"".join(
+        [sizes, edits.ends.tobytes(), cells.astype("<u2").tobytes(), tables, edits.lists.tobytes()]
+    )
+    return _CHECKED.pack(_MAGIC, xxhash.xxh3_64_intdigest(body)) + body
 
 
-def head_bytes(start: bytes) -> int:
-    """How many bytes of a chunk stand before its frames, given at least its first 20 bytes."""
-    if len(start) < _HEADER.size:
-        raise CorruptChunkError("the chunk is shorter than its header")
-    magic, n_rows, _, _, dictionary_bytes = _HEADER.unpack_from(start)
-    if magic != _MAGIC:
-        raise CorruptChunkError(f"the chunk begins with {magic!r}, not {_MAGIC!r}")
-    return int(_HEADER.size + n_rows * _TABLE.itemsize + dictionary_bytes + _CRC.size)
+class WindowChunk:
+    """A chunk: ``n_rows`` rows of ``windows_a_row`` windows of ``window_bytes`` bytes.
 
+    It reads from ``encoded`` as long as it is used, be that a memory map.
 
-class ChunkDecoder:
-    """Decodes single rows of one chunk, given the bytes before its frames.
-
-    ``row_bytes`` is the length of a decoded row, ``ends`` (rows + 1,) where frames end, counted from
-    the first frame's start.
+    Raises:
+        CorruptChunkError: these are not the bytes that were written.
     """
 
-    def __init__(self, head: bytes | memoryview) -> None:
-        n_head = head_bytes(bytes(head[: _HEADER.size]))
-        if len(head) < n_head:
-            raise CorruptChunkError("the chunk is shorter than its header says")
-        body, stored_crc = head[: n_head - _CRC.size], head[n_head - _CRC.size : n_head]
-        if zlib.crc32(body) != _CRC.unpack(stored_crc)[0]:
-            raise CorruptChunkError("the chunk's header does not match its checksum")
-        _, self.n_rows, self.row_bytes, window_bytes, _ = _HEADER.unpack_from(body)
-        self.n_head = n_head
-        table = np.frombuffer(body, dtype=_TABLE, count=self.n_rows, offset=_HEADER.size)
-        self.ends = [0, *table["end"].tolist()]
-        self._crc = table["crc"].tolist()
-        dictionary = zstandard.ZstdDecompressor().decompress(body[_HEADER.size + table.nbytes :])
-        if len(dictionary) != window_bytes:
-            raise CorruptChunkError("the chunk's dictionary has the wrong length")
-        self._decompressor = zstandard.ZstdDecompressor(dict_data=_both_phases(dictionary))
+    def __init__(self, encoded: bytes | memoryview) -> None:
+        if encoded[:4] == _EARLIER_MAGIC:
+            encoded = encode_chunk(*rows_of(bytes(encoded)))
+        n_head = _CHECKED.size + _SIZES.size
+        if len(encoded) < n_head:
+            raise CorruptChunkError("the chunk is shorter than its header")
+        magic, checksum = _CHECKED.unpack_from(encoded)
+        if magic != _MAGIC:
+            raise CorruptChunkError(f"the chunk begins with {magic!r}, not {_MAGIC!r}")
+        if xxhash.xxh3_64_intdigest(encoded[_CHECKED.size :]) != checksum:
+            raise CorruptChunkError("the chunk does not match its checksum")
+        sizes = _SIZES.unpack_from(encoded, _CHECKED.size)
+        self.n_rows, self.windows_a_row, self.window_bytes = sizes[:3]
+        self._sizes, self._encoded, self._n_head = sizes, encoded, n_head
 
-    def decode_into(self, row: int, frame: bytes | memoryview, out: Bytes) -> None:
-        """Decode the frame of one row into ``out`` (row_bytes,)."""
-        if len(frame) != self.ends[row + 1] - self.ends[row] or zlib.crc32(frame) != self._crc[row]:
-            raise CorruptChunkError(f"row {row} of the chunk does not match its checksum")
-        if not len(frame):
-            out[:] = 0
-            return
-        try:
-            decoded = self._decompressor.decompress(frame, max_output_size=self.row_bytes)
-        except zstandard.ZstdError as error:
-            raise CorruptChunkError(f"row {row} of the chunk cannot be decompressed: {error}") from error
-        if len(decoded) != self.row_bytes:
-            raise CorruptChunkError(f"row {row} of the chunk is {len(decoded)} bytes, not {self.row_bytes}")
-        out[:] = np.frombuffer(decoded, dtype=np.uint8)
+    def decode(self, rows: npt.ArrayLike) -> Bytes:
+        """The windows (n, windows a row, bytes) of some rows (n,)."""
+        rows = np.asarray(rows, dtype=np.int64)
+        out = np.empty((len(rows), self.windows_a_row, self.window_bytes), dtype=np.uint8)
+        nought = np.zeros_like(rows)
+        shape = np.array([self.n_rows, self.n_rows, self.windows_a_row])
+        done, row = render(self.rendering.addresses[None, None], shape, nought, rows, nought, out)
+        if done != RENDERED:
+            raise CorruptChunkError(f"row {rows[row]} of the chunk cannot be made")
+        return out
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """What `seqstore.rendering.render` takes."""
+        _, _, window_bytes, n_windows, n_substitutions, n_indels, n_inserted, n_tables, n_lists = self._sizes
+        n_cells, at = self.n_rows * self.windows_a_row, self._n_head
+        ends = np.frombuffer(self._encoded, dtype="<u4", count=n_windows, offset=at)
+        cells = np.frombuffer(self._encoded, dtype="<u2", count=n_cells, offset=at + ends.nbytes)
+        at += ends.nbytes + cells.nbytes
+        tables = zstandard.ZstdDecompressor().decompress(self._encoded[at : at + n_tables])
+        lists = np.frombuffer(self._encoded, dtype=np.uint8, count=n_lists, offset=at + n_tables)
+        template = np.frombuffer(tables, dtype=np.uint8, count=window_bytes)
+        numbers = np.frombuffer(tables[window_bytes:], dtype="<u4", count=n_substitutions + 3 * n_indels)
+        codes = np.frombuffer(tables, dtype=np.uint8, offset=window_bytes + numbers.nbytes)
+        start, deleted, inserted = numbers[n_substitutions:].reshape(3, n_indels)
+        bounded = (ends.astype(np.int64), n_lists), (cells[cells != NO_WINDOW], n_windows - 1)
+        if any(len(values) and values.max() > most for values, most in bounded):
+            raise CorruptChunkError("the tables of the chunk do not belong together")
+        edits = Edits(
+            base=numbers[:n_substitutions],
+            code=codes[:n_substitutions],
+            start=start,
+            deleted=deleted,
+            inserted=inserted,
+            insertion=unpack(codes[n_substitutions:])[:n_inserted],
+            lists=lists,
+            ends=ends,
+        )
+        return Rendering(template, edits, cells)
 
 
 @dataclass(frozen=True)
@@ -165,32 +200,20 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
         raise NotImplementedError
 
     async def _encode_single(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
-        windows = np.ascontiguousarray(chunk_array.as_numpy_array())
-        rows = windows.reshape(_as_rows(chunk_spec.shape))
-        encoded = encode_chunk(rows, chunk_spec.shape[3], self.level)
-        return chunk_spec.prototype.buffer.from_bytes(encoded)
+        _, n_individuals, _, window_bytes = chunk_spec.shape
+        rows = np.ascontiguousarray(chunk_array.as_numpy_array()).reshape(n_individuals, -1)
+        return chunk_spec.prototype.buffer.from_bytes(encode_chunk(rows, window_bytes, self.level))
 
     async def _decode_single(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        encoded = chunk_bytes.to_bytes()
-        decoder = ChunkDecoder(encoded)
-        out = np.empty(_as_rows(chunk_spec.shape), dtype=np.uint8)
-        for row in range(decoder.n_rows):
-            start, stop = decoder.ends[row] + decoder.n_head, decoder.ends[row + 1] + decoder.n_head
-            decoder.decode_into(row, encoded[start:stop], out[row])
-        return chunk_spec.prototype.nd_buffer.from_numpy_array(out.reshape(chunk_spec.shape))
+        windows = WindowChunk(chunk_bytes.to_bytes()).decode(np.arange(chunk_spec.shape[1]))
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(windows[None])
 
     async def _decode_partial_single(
         self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
     ) -> NDBuffer | None:
-        prototype = chunk_spec.prototype
-        start = await byte_getter.get(prototype, RangeByteRequest(0, _HEADER.size))
-        if start is None:  # zarr would give zeros, which are a sequence of N
+        encoded = await byte_getter.get(chunk_spec.prototype)
+        if encoded is None:  # zarr would give zeros, which are a sequence of N
             raise CorruptChunkError("a chunk file of haplotype_sequence is missing")
-        n_head = head_bytes(start.to_bytes())
-        head = await byte_getter.get(prototype, RangeByteRequest(0, n_head))
-        if head is None:
-            return None
-        decoder = ChunkDecoder(head.to_bytes())
         selection = selection if isinstance(selection, tuple) else (selection,)
         selection += (slice(None),) * (4 - len(selection))
         # Decode the rows that the selection asks for, then apply the rest of it to those.
@@ -201,27 +224,6 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
         else:
             wanted, compact = np.unique(individuals, return_inverse=True)
             compact = compact.reshape(np.shape(individuals)) if np.ndim(individuals) else 0
-        rows = np.zeros((len(wanted), decoder.row_bytes), dtype=np.uint8)
-        if len(wanted):
-            first, last = decoder.ends[wanted.min()], decoder.ends[wanted.max() + 1]
-            span = await byte_getter.get(prototype, RangeByteRequest(n_head + first, n_head + last))
-            frames = b"" if span is None else span.to_bytes()
-            for out, row in zip(rows, wanted.tolist(), strict=True):
-                start_of, end_of = decoder.ends[row] - first, decoder.ends[row + 1] - first
-                decoder.decode_into(row, frames[start_of:end_of], out)
-        windows = rows.reshape(1, len(wanted), *chunk_spec.shape[2:])
+        windows = WindowChunk(encoded.to_bytes()).decode(wanted)[None]
         selected = windows[(selection[0], compact, *selection[2:])]
-        return prototype.nd_buffer.from_numpy_array(np.asarray(selected, order="C"))
-
-
-def _both_phases(window: bytes) -> zstandard.ZstdCompressionDict:
-    """The dictionary: the window shifted by one base, then the window itself."""
-    packed = np.frombuffer(window, dtype=np.uint8)
-    shifted = packed << 4
-    shifted[1:] |= packed[:-1] >> 4
-    return zstandard.ZstdCompressionDict(shifted.tobytes() + window, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-
-
-def _as_rows(shape: tuple[int, ...]) -> tuple[int, int]:
-    """A chunk as rows: (individuals, bytes a row)."""
-    return shape[1], shape[2] * shape[3]
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(np.asarray(selected, order="C"))

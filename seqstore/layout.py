@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FORMAT_NAME = "seqstore"
 #: Of every array but the windows, whose codec has checksums of its own.
 COMPRESSORS = (ZstdCodec(level=0, checksum=True),)
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: Individuals in one chunk of windows or genotypes, and variants in one chunk of genotypes.
 INDIVIDUALS_IN_CHUNK = 512
 VARIANTS_IN_CHUNK = 1024

@@ -1,41 +1,49 @@
-"""`HaplotypeReader`: windows straight out of memory-mapped chunk files, for training.
+"""`HaplotypeReader`: windows straight out of memory-mapped chunk files into a batch buffer, for training.
 
-It reads what ``open_store(path).haplotype_sequence`` reads, without zarr's overhead a call: the files are
-mapped, and only the frames of the individuals asked for are decoded.
+It reads what ``open_store(path).haplotype_sequence`` reads, without what zarr does for each call: the files stay
+mapped, and all windows of a batch are made in one call of compiled code, which holds no lock of Python's.
 """
 
 from __future__ import annotations
 
 import mmap
-from collections import OrderedDict
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seqstore.codec import ChunkDecoder, CorruptChunkError
-from seqstore.errors import InputError
+from seqstore.codec import WindowChunk
+from seqstore.errors import CorruptChunkError, InputError
 from seqstore.layout import identity_of, open_group
 from seqstore.locations import LocalFiles, place_of
+from seqstore.rendering import CLOSED, N_ADDRESSES, OUTSIDE, RENDERED, render
 from seqstore.store import check_store
 
-#: Chunks kept open. An open chunk costs its decoded dictionary (a window, twice) and a mapping.
-OPEN_CHUNKS = 1024
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+
+PLOIDY = 2
+#: Bytes of memory that open chunks may take; then all are closed.
+OPEN_BYTES = 256 << 20
 
 
 class HaplotypeReader:
     """Reads windows of a finished store by integer position.
 
-    ``length`` is the bases of a window, ``n_genes`` and ``n_individuals`` the store's sizes. A reader
-    can be pickled; each process opens the files anew.
+    ``length`` is the bases of a window, ``n_genes`` and ``n_individuals`` the store's sizes. Chunk files are opened
+    when they are first needed. A reader may be used by many threads at once, pickled, and carried over a fork.
     """
 
-    def __init__(self, path: str | Path, *, cache: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path, *, threads: int = 1, cache: str | Path | None = None) -> None:
         """Open a store.
 
         Args:
             path: its folder or URL
+            threads: threads that make the windows of one batch
             cache: folder of this machine that keeps the chunk files read of a store at a URL, for other readers
                 and later runs too. By default the one that the environment variable SEQSTORE_CACHE names, or
                 else a temporary one of this reader. It takes up what the chunk files of the genes read do.
@@ -46,47 +54,65 @@ class HaplotypeReader:
         self.path = place_of(path)
         attributes = check_store(path)
         self.length = int(attributes["length"])
+        self.threads = threads
         self._files = LocalFiles(self.path, identity_of(attributes), cache)
         array = open_group(self.path)["haplotype_sequence"]
         self.n_genes, self.n_individuals = array.shape[:2]
-        self._block = array.chunks[1]
-        self._open: OrderedDict[tuple[int, int], tuple[ChunkDecoder, memoryview]] = OrderedDict()
+        self._shape = np.array([self.n_individuals, array.chunks[1], PLOIDY])
+        self._open = self._nothing_open()
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": OrderedDict()}
+        return {name: value for name, value in self.__dict__.items() if name != "_open"} | {"_pool": None}
 
-    def read(self, genes: npt.ArrayLike, individuals: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._open = self._nothing_open()
+
+    def read(
+        self,
+        genes: npt.ArrayLike,
+        individuals: npt.ArrayLike,
+        haplotypes: npt.ArrayLike | None = None,
+        *,
+        out: Bytes | None = None,
+    ) -> Bytes:
         """Packed windows (n, 2, length // 2) of n pairs of gene and individual.
 
-        ``genes`` and ``individuals`` are integer arrays (n,) of positions in the store.
+        ``genes`` and ``individuals`` are integer arrays (n,) of positions in the store, or one position for all.
+        With ``haplotypes`` too, each 0 or 1, they are the windows (n, length // 2) of single haplotypes. They are
+        written to ``out`` if that is given, a C-contiguous array of their shape.
 
         Raises:
             IndexError: a position is outside the store.
             CorruptChunkError: a chunk file is damaged.
         """
-        genes, individuals = np.asarray(genes), np.asarray(individuals)
-        if genes.ndim != 1 or genes.shape != individuals.shape:
-            raise ValueError(f"genes {genes.shape} and individuals {individuals.shape} must be (n,) both")
-        if len(genes) and not (genes.dtype.kind in "iu" and individuals.dtype.kind in "iu"):
-            raise TypeError("genes and individuals are integer positions; look labels up with get_indexer")
-        for name, positions, n in (
-            ("gene", genes, self.n_genes),
-            ("individual", individuals, self.n_individuals),
-        ):
-            if len(positions) and not (0 <= positions.min() and positions.max() < n):
-                raise IndexError(f"{name} {positions.min()} to {positions.max()} of a store with {n}")
-        out = np.empty((len(genes), 2, self.length // 2), dtype=np.uint8)
-        rows = out.reshape(len(genes), self.length)
-        if self._files.are_copies:  # get them side by side, not one after the other
-            wanted = set(zip(genes.tolist(), (individuals // self._block).tolist(), strict=True))
-            self._files.fetch([_name_of_chunk(*key) for key in sorted(wanted - self._open.keys())])
-        for row, gene, individual in zip(rows, genes.tolist(), individuals.tolist(), strict=True):
-            block, place = divmod(individual, self._block)
-            decoder, frames = self._chunk(gene, block)
-            try:
-                decoder.decode_into(place, frames[decoder.ends[place] : decoder.ends[place + 1]], row)
-            except CorruptChunkError as error:
-                raise CorruptChunkError(f"{self._chunk_path(gene, block)}: {error}") from error
+        at = {
+            "genes": genes,
+            "individuals": individuals,
+            "haplotypes": 0 if haplotypes is None else haplotypes,
+        }
+        given = [_positions(name, positions) for name, positions in at.items()]
+        n = max((len(positions) for positions in given if positions.ndim), default=1)
+        if any(positions.ndim and len(positions) != n for positions in given):
+            lengths = ", ".join(str(len(positions)) for positions in given if positions.ndim)
+            raise ValueError(f"{lengths} positions do not go together")
+        where = [positions if positions.ndim else np.full(n, positions) for positions in given]
+        shape = (n, self.length // 2) if haplotypes is not None else (n, PLOIDY, self.length // 2)
+        if out is None:
+            out = np.empty(shape, dtype=np.uint8)
+        elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+            raise ValueError(f"out: {out.dtype} {out.shape} is not a C-contiguous uint8 array {shape}")
+        windows = out.reshape(n, -1, self.length // 2)
+
+        def make(part: slice) -> None:
+            genes, individuals, haplotypes = (positions[part] for positions in where)
+            self._render(genes, individuals, haplotypes, windows[part])
+
+        if self.threads == 1 or n < self.threads:
+            make(slice(None))
+        else:
+            self._in_threads(make, n)
         return out
 
     def haplotype_id(self, gene: int) -> npt.NDArray[np.int32]:
@@ -94,40 +120,96 @@ class HaplotypeReader:
         ids = open_group(self.path)["haplotype_id"]
         return np.asarray(ids[gene], dtype=np.int32)
 
-    def distinct(self, gene: int) -> npt.NDArray[np.uint8]:
+    def distinct(self, gene: int) -> Bytes:
         """The distinct windows of a gene (n_distinct, length // 2), in the order of `haplotype_id`."""
-        ids = self.haplotype_id(gene)
-        distinct, first = np.unique(ids.ravel(), return_index=True)
-        individual, haplotype = np.divmod(first[distinct >= 0], 2)
-        windows = self.read(np.full(len(individual), gene), individual)
-        return windows[np.arange(len(individual)), haplotype]
+        distinct, first = np.unique(self.haplotype_id(gene).ravel(), return_index=True)
+        return self.read(gene, *np.divmod(first[distinct >= 0], PLOIDY))
 
-    def _chunk(self, gene: int, block: int) -> tuple[ChunkDecoder, memoryview]:
-        """The decoder and the mapped frames of a chunk file."""
-        key = (gene, block)
-        if key not in self._open:
-            path = self._chunk_path(gene, block)
-            try:
-                with path.open("rb") as file:
-                    mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-                decoder = ChunkDecoder(mapped)
-            except (CorruptChunkError, ValueError) as error:
-                raise CorruptChunkError(f"{path}: {error}") from error
-            except FileNotFoundError:
-                raise InputError(
-                    f"{self.path}/{_name_of_chunk(*key)}: this chunk file of the store is missing; build it again"
-                ) from None
-            if len(mapped) != decoder.n_head + decoder.ends[-1]:
-                raise CorruptChunkError(
-                    f"{path}: {len(mapped)} bytes, not {decoder.n_head + decoder.ends[-1]}"
+    def _render(self, genes: Ints, individuals: Ints, haplotypes: Ints, out: Bytes) -> None:
+        """Make windows (n, windows, bytes), and open the chunks that are not open yet."""
+        opened = self._open
+        while (result := render(opened.addresses, self._shape, genes, individuals, haplotypes, out))[
+            0
+        ] == CLOSED:
+            blocks = individuals // self._shape[1]
+            wanted = np.unique(np.stack([genes, blocks])[:, opened.addresses[genes, blocks, 0] == 0], axis=1)
+            keys = list(zip(*wanted.tolist(), strict=True))
+            self._files.fetch([_name_of_chunk(*key) for key in keys])  # side by side, if from afar
+            for key in keys:
+                opened.add(key, self._chunk(*key))
+        if opened.n_bytes > OPEN_BYTES:  # whoever uses them still has them
+            self._open = self._nothing_open()
+        what, number = result
+        if what != RENDERED:
+            gene, individual, haplotype = (int(at[number]) for at in (genes, individuals, haplotypes))
+            if what == OUTSIDE:
+                raise IndexError(
+                    f"gene {gene}, individual {individual}, haplotype {haplotype} of a store with {self.n_genes}, "
+                    f"{self.n_individuals}, {PLOIDY}"
                 )
-            self._open[key] = decoder, mapped[decoder.n_head :]
-            if len(self._open) > OPEN_CHUNKS:
-                self._open.popitem(last=False)
-        return self._open[key]
+            path = self._files.path(_name_of_chunk(gene, individual // int(self._shape[1])))
+            raise CorruptChunkError(f"{path}: the edits of individual {individual} make no window")
 
-    def _chunk_path(self, gene: int, block: int) -> Path:
-        return self._files.path(_name_of_chunk(gene, block))
+    def _chunk(self, gene: int, block: int) -> WindowChunk:
+        """A chunk in its mapped file."""
+        name = _name_of_chunk(gene, block)
+        path = self._files.path(name)
+        try:
+            with path.open("rb") as file:
+                chunk = WindowChunk(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+        except (CorruptChunkError, ValueError) as error:
+            raise CorruptChunkError(f"{path}: {error}") from error
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.path}/{name}: this chunk file of the store is missing; build it again"
+            ) from None
+        if (chunk.windows_a_row, chunk.window_bytes) != (
+            PLOIDY,
+            self.length // 2,
+        ) or chunk.n_rows < self._shape[1]:
+            raise CorruptChunkError(f"{path}: is no chunk of this store")
+        return chunk
+
+    def _nothing_open(self) -> _OpenChunks:
+        return _OpenChunks(self.n_genes, -(-self.n_individuals // int(self._shape[1])))
+
+    def _in_threads(self, run: Callable[[slice], None], n: int) -> None:
+        """Run something for all parts of n, one a thread."""
+        if (
+            self._pool is None or self._pool[0] != os.getpid()
+        ):  # threads do not come along when a process forks
+            self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "seqstore-reader")
+        edges = [n * number // self.threads for number in range(self.threads + 1)]
+        list(self._pool[1].map(run, map(slice, edges[:-1], edges[1:])))
+
+
+class _OpenChunks:
+    """Chunks in memory.
+
+    Threads add to it without a lock: at worst a chunk is opened twice, and both stay.
+    """
+
+    def __init__(self, n_genes: int, n_blocks: int) -> None:
+        self.addresses = np.zeros((n_genes, n_blocks, N_ADDRESSES), dtype=np.int64)
+        self.n_bytes = 0
+        self._chunks: list[WindowChunk] = []
+
+    def add(self, key: tuple[int, int], chunk: WindowChunk) -> None:
+        """Keep a chunk, under its gene and block."""
+        rendering = chunk.rendering
+        self._chunks.append(chunk)
+        self.n_bytes += rendering.n_bytes
+        self.addresses[key][1:] = rendering.addresses[1:]
+        self.addresses[key][0] = rendering.addresses[0]  # last: this one says that it is there
+
+
+def _positions(name: str, at: npt.ArrayLike) -> Ints:
+    positions = np.asarray(at)
+    if positions.ndim > 1:
+        raise ValueError(f"{name}: {positions.shape} is not (n,)")
+    if positions.dtype.kind not in "iu" and positions.size:
+        raise TypeError(f"{name}: are integer positions; look labels up with get_indexer")
+    return positions.astype(np.int64, copy=False)
 
 
 def _name_of_chunk(gene: int, block: int) -> str:

@@ -18,8 +18,8 @@ from tqdm import tqdm
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from seqstore.codec import ChunkDecoder, CorruptChunkError
-from seqstore.errors import InputError
+from seqstore.codec import WindowChunk
+from seqstore.errors import CorruptChunkError, InputError
 from seqstore.findings import Findings
 from seqstore.layout import open_group
 
@@ -87,10 +87,7 @@ class StoreArrays:
         return slice(start, stop)
 
     def windows_of_gene(self, gene: int, findings: Findings) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-        """The number of each individual whose windows (2, bytes) of a gene can be decoded, and these.
-
-        The array of the windows is used again for the next individual.
-        """
+        """The number of each individual whose windows (2, bytes) of a gene can be decoded, and these."""
         array, label = self.of[SEQUENCE], self.genes[gene]
         n_individuals, block, n_bytes = array.shape[1], array.chunks[1], array.shape[3]
         for number, first in enumerate(range(0, n_individuals, block)):
@@ -101,28 +98,20 @@ class StoreArrays:
                 continue  # `check_arrays` names it
             encoded = stored.to_bytes()
             try:
-                decoder = ChunkDecoder(encoded)
-                if (decoder.n_rows, decoder.row_bytes) != (block, 2 * n_bytes):
-                    raise CorruptChunkError(f"it has {decoder.n_rows} rows of {decoder.row_bytes} bytes")
-                if len(encoded) != decoder.n_head + decoder.ends[-1]:
-                    raise CorruptChunkError(f"{len(encoded)} bytes, not {decoder.n_head + decoder.ends[-1]}")
+                chunk = WindowChunk(encoded)
+                if (chunk.n_rows, chunk.windows_a_row, chunk.window_bytes) != (block, 2, n_bytes):
+                    raise CorruptChunkError(
+                        f"it has {chunk.n_rows} rows of {chunk.windows_a_row} x {chunk.window_bytes} bytes"
+                    )
+                windows = chunk.decode(np.arange(block))
             except CorruptChunkError as error:
                 findings.differ(SEQUENCE, f"chunk {key} cannot be decoded ({error})", gene=label)
                 continue
-            frames = memoryview(encoded)[decoder.n_head :]
-            windows = np.empty((2, n_bytes), dtype=np.uint8)
             for row in range(block):
                 individual = first + row
-                who = self.individuals[individual] if individual < n_individuals else None
-                frame = frames[decoder.ends[row] : decoder.ends[row + 1]]
-                try:
-                    decoder.decode_into(row, frame, windows.reshape(-1))
-                except CorruptChunkError as error:
-                    findings.differ(SEQUENCE, f"chunk {key}: {error}", gene=label, individual=who)
-                    continue
-                if who is not None:
-                    yield individual, windows
-                elif windows.any():
+                if individual < n_individuals:
+                    yield individual, windows[row]
+                elif windows[row].any():
                     findings.differ(SEQUENCE, f"chunk {key}: row {row} is padding but not empty", gene=label)
 
     def _labels(self, name: str, dimension: int) -> list[str]:

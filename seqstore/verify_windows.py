@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from seqstore.bcftools import RULE_OF, Bcftools, ConsensusSlice, NotExpressible
-from seqstore.codec import CorruptChunkError
+from seqstore.errors import CorruptChunkError
 from seqstore.slow_consensus import (
     Call,
     Fate,

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xxhash
 import zarr
 
-from seqstore.codec import ChunkDecoder, CorruptChunkError, WindowCodec, encode_chunk, encode_windows
+from seqstore.codec import MAX_WINDOWS, WindowChunk, WindowCodec, encode_chunk, encode_windows
+from seqstore.errors import CorruptChunkError
 
 
 def windows_like(rng: np.random.Generator, n_individuals: int, window_bytes: int = 600) -> np.ndarray:
@@ -38,51 +40,54 @@ def test_ragged_blocks_of_individuals_round_trip(tmp_path: Path, n_individuals: 
     windows = np.stack([windows_like(rng, n_individuals) for _ in range(2)])
     array = stored(tmp_path, windows)
     np.testing.assert_array_equal(array[:], windows)
-    last = ChunkDecoder((tmp_path / f"array.zarr/c/1/{(n_individuals - 1) // 512}/0/0").read_bytes())
+    last = WindowChunk((tmp_path / f"array.zarr/c/1/{(n_individuals - 1) // 512}/0/0").read_bytes())
     in_last = (n_individuals - 1) % 512 + 1
-    assert np.diff(last.ends)[:in_last].min() > 0
-    assert set(np.diff(last.ends)[in_last:]) <= {0}, "padding rows are empty frames"
+    rows = last.decode(np.arange(min(n_individuals, 512)))
+    assert rows[:in_last].any(axis=2).all()
+    assert not rows[in_last:].any(), "padding"
 
 
 def test_padding_is_not_taken_for_the_commonest_window() -> None:
     rows = np.zeros((512, 400), dtype=np.uint8)
     rows[0] = np.random.default_rng(0).integers(1, 255, 400)
-    encoded = encode_chunk(rows, 200)
-    assert ChunkDecoder(encoded).ends[1] < 230, "the dictionary is one of the row's own windows"
+    rows[0, 200:] = rows[0, :200]
+    n_numbers = 2 * rows.shape[0] * 2
+    assert len(encode_chunk(rows, 200)) < n_numbers + 300, "the template is the row's own window"
 
 
 def test_windows_that_are_not_there_are_zeros() -> None:
     rng = np.random.default_rng(2)
     windows = rng.integers(1, 255, (3, 200), dtype=np.uint8)
-    which = np.array([[0, -1], [-1, -1], [2, 1], [2, -1], [-1, 2]])
-    decoder = ChunkDecoder(encoded := encode_windows(windows, which))
-    assert decoder.ends[2] == decoder.ends[1], "nobody there is an empty frame"
-    expected = np.vstack([windows, np.zeros((1, 200), np.uint8)])[which].reshape(5, 400)
-    for row in range(5):
-        out = np.full(400, 7, dtype=np.uint8)
-        start, stop = (decoder.n_head + end for end in decoder.ends[row : row + 2])
-        decoder.decode_into(row, encoded[start:stop], out)
-        np.testing.assert_array_equal(out, expected[row])
-    assert encode_chunk(expected, 200) == encode_windows(windows, which), "the same bytes as through zarr"
-    # The commonest window that is there is the dictionary: its rows are short.
-    assert decoder.ends[4] - decoder.ends[3] < 40
+    which = np.array([[0, -1], [-1, -1], [1, 2], [1, -1], [-1, 1]])
+    encoded = encode_windows(windows, which)
+    expected = np.vstack([windows, np.zeros((1, 200), np.uint8)])[which]
+    np.testing.assert_array_equal(WindowChunk(encoded).decode(np.arange(5)), expected)
+    np.testing.assert_array_equal(WindowChunk(encoded).decode([4, 0, 4]), expected[[4, 0, 4]])
+    assert encode_chunk(expected.reshape(5, 400), 200) == encoded, "the same bytes as through zarr"
 
 
-def test_a_chunk_of_nobody_is_all_empty_frames() -> None:
+def test_a_chunk_of_nobody_is_zeros() -> None:
     for windows in (np.empty((0, 200), np.uint8), np.zeros((1, 200), np.uint8)):
-        decoder = ChunkDecoder(encode_windows(windows, np.full((4, 2), -1)))
-        assert (decoder.n_rows, decoder.row_bytes, decoder.ends) == (4, 400, [0] * 5)
+        chunk = WindowChunk(encode_windows(windows, np.full((4, 2), -1)))
+        assert (chunk.n_rows, chunk.windows_a_row, chunk.window_bytes) == (4, 2, 200)
+        assert not chunk.decode(range(4)).any()
 
 
-def test_an_odd_indel_shift_still_matches_the_dictionary() -> None:
-    from seqstore.nucleotides import pack
+def test_equal_windows_are_stored_once() -> None:
+    rng = np.random.default_rng(4)
+    windows = rng.integers(1, 255, (2, 20_000), dtype=np.uint8)
+    few, many = (encode_windows(windows, np.arange(2 * n).reshape(n, 2) % 2) for n in (1, 500))
+    assert len(many) - len(few) == 2 * 2 * 499
 
-    rng = np.random.default_rng(3)
-    codes = (1 << rng.integers(0, 4, 20_001)).astype(np.uint8)
-    plain, shifted = pack(codes[:-1]), pack(codes[1:])
-    rows = np.stack([plain] * 4 + [shifted])
-    decoder = ChunkDecoder(encode_chunk(rows, 10_000))
-    assert decoder.ends[5] - decoder.ends[4] < 60
+
+def test_windows_are_numbered_in_16_bits() -> None:
+    windows = np.arange(1, MAX_WINDOWS + 2, dtype="<u4").view(np.uint8).reshape(-1, 4)
+    which = np.arange(len(windows) - 1)[:, None]
+    np.testing.assert_array_equal(
+        WindowChunk(encode_windows(windows[:-1], which)).decode([65_534])[0], windows[[-2]]
+    )
+    with pytest.raises(ValueError, match="65536 distinct windows"):
+        encode_windows(windows, np.arange(len(windows))[:, None])
 
 
 @pytest.mark.parametrize(
@@ -125,26 +130,32 @@ def test_damage_raises_a_named_error_and_never_wrong_bytes() -> None:
     for position in rng.choice(len(encoded), 300, replace=False):
         damaged = bytearray(encoded)
         damaged[position] ^= 1 << rng.integers(0, 8)
-        out = np.empty(rows.shape[1], dtype=np.uint8)
         try:
-            decoder = ChunkDecoder(bytes(damaged))
-            for row in range(20):
-                start, stop = (decoder.n_head + end for end in decoder.ends[row : row + 2])
-                decoder.decode_into(row, bytes(damaged[start:stop]), out)
-                np.testing.assert_array_equal(out, rows[row])
+            np.testing.assert_array_equal(WindowChunk(bytes(damaged)).decode(np.arange(20)), windows)
         except CorruptChunkError:
             n_caught += 1
     assert n_caught == 300
-    for length in (0, 3, 19, 40, len(encoded) // 2):
+    for length in (0, 3, 19, 40, len(encoded) // 2, len(encoded) - 1):
         with pytest.raises(CorruptChunkError):
-            last_row_of(encoded[:length])
+            WindowChunk(encoded[:length])
 
 
-def last_row_of(encoded: bytes) -> np.ndarray:
-    decoder = ChunkDecoder(encoded)
-    out = np.empty(decoder.row_bytes, dtype=np.uint8)
-    decoder.decode_into(decoder.n_rows - 1, encoded[decoder.n_head + decoder.ends[-2] :], out)
-    return out
+def test_lists_that_make_no_window_are_refused() -> None:
+    """Whoever writes a sound checksum over nonsense cannot make the reader leave its buffer."""
+    windows = windows_like(np.random.default_rng(0), 20)
+    windows[3, 0, 100:] = windows[3, 0, 96:-4]  # an insertion
+    encoded = encode_chunk(windows.reshape(20, -1), windows.shape[2])
+    n_lists = int.from_bytes(encoded[44:48], "little")
+    rng, n_refused = np.random.default_rng(1), 0
+    for _ in range(300):
+        damaged = bytearray(encoded)
+        damaged[-int(rng.integers(1, n_lists + 1))] = rng.integers(0, 256)
+        damaged[4:12] = xxhash.xxh3_64_intdigest(bytes(damaged[12:])).to_bytes(8, "little")
+        try:
+            WindowChunk(bytes(damaged)).decode(np.arange(20))
+        except CorruptChunkError:
+            n_refused += 1
+    assert n_refused > 100
 
 
 def test_the_codec_refuses_other_arrays(tmp_path: Path) -> None:

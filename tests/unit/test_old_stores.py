@@ -25,7 +25,7 @@ class Kept(NamedTuple):
     expected: dict[str, Any]
 
 
-@pytest.fixture(scope="module", params=[1])
+@pytest.fixture(scope="module", params=[1, 2])
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     name = FIXTURES / f"store_v{request.param}"
     path = tmp_path_factory.mktemp("kept") / "store.zarr"

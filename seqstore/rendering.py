@@ -1,0 +1,214 @@
+"""Making windows out of a template and lists of edits (`seqstore.edits`), as fast as memory is copied.
+
+A window is the template, copied stretch by stretch between its indels, with its substitutions put in. What that
+reads, the tables of a chunk and the lists in its mapped file, is given by address, so that one call of compiled code
+makes the windows of many chunks, without any lock of Python's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from seqstore.edits import MORE, Edits, both_phases
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+
+#: Of the addresses of a chunk: where its phases, its tables (see `Edits`), the windows of its rows and the lists lie.
+(
+    _PHASES, _N_SUBSTITUTIONS, _BASE, _CHANGE, _N_INDELS, _START, _DELETED, _INSERTED, _ORIGIN, _INSERTION, _CELLS,
+    _ENDS, _LISTS, N_ADDRESSES,
+) = range(14)  # fmt: skip
+#: The number of a window that is all N.
+NO_WINDOW = 0xFFFF
+#: What `render` returns besides the number of a row.
+RENDERED, OUTSIDE, CLOSED, NO_SENSE = range(4)
+
+
+class Rendering:
+    """What `render` needs of a chunk, in memory: its addresses stay good as long as this object is there.
+
+    ``cells`` (rows x windows a row,) uint16 says which window each is, `NO_WINDOW` = none, all N.
+    """
+
+    def __init__(self, template: Bytes, edits: Edits, cells: npt.NDArray[np.uint16]) -> None:
+        phases = both_phases(template)
+        codes = phases[0, edits.base >> 1] >> (4 * (edits.base & 1)).astype(np.uint8) & 15
+        change = codes ^ edits.code
+        origin = np.cumsum(edits.inserted, dtype=np.uint32) - edits.inserted
+        tables = (edits.start, edits.deleted, edits.inserted, origin, edits.insertion)
+        kept = [phases, edits.base, change, *tables, cells, edits.ends, edits.lists]
+        self._kept = [np.ascontiguousarray(array) for array in kept]
+        places = [array.ctypes.data for array in self._kept]
+        self.addresses = np.array(
+            [places[0], len(change), *places[1:3], len(origin), *places[3:]], dtype=np.int64
+        )
+        self.n_bytes = sum(array.nbytes for array in self._kept)
+
+
+def _call_memcpy(_: Any, target: Any, source: Any, n: Any) -> Any:
+    """Copy n bytes from one address to another: libc's memcpy, which no loop of numba's keeps up with."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to, origin = (builder.inttoptr(place, ir.IntType(8).as_pointer()) for place in arguments[:2])
+        cgutils.raw_memcpy(builder, to, origin, arguments[2], 1)  # type: ignore[no-untyped-call]
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate
+
+
+def _cast_to_pointer(_: Any, address: Any) -> Any:
+    """An address as a pointer."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.intp), generate
+
+
+_copy_bytes: Any = intrinsic(_call_memcpy)
+_at: Any = intrinsic(_cast_to_pointer)
+_array: Any = numba.carray  # type: ignore[attr-defined]
+#: In compiled code int() leaves unsigned numbers unsigned, and those and signed ones add up to floats.
+_signed: Any = np.int64
+
+
+@numba.njit(cache=True, nogil=True)
+def render(
+    chunks: Ints, shape: Ints, genes: Ints, individuals: Ints, haplotypes: Ints, out: Bytes
+) -> tuple[int, int]:  # pragma: no cover  (compiled)
+    """Make windows (n, windows, bytes): of n pairs of gene and individual, from haplotype ``haplotypes`` (n,) on.
+
+    ``chunks`` (gene, chunk, `N_ADDRESSES`) are the addresses of the chunks, 0 = it is not there yet; ``shape`` says
+    how many individuals there are, how many a chunk has, and how many haplotypes each. Returns `RENDERED`; or for
+    the first pair for which it is so, `OUTSIDE` the store, `CLOSED`: its chunk is not there, or `NO_SENSE`: edits
+    make no window; and the number of that pair.
+    """
+    n_individuals, block, ploidy = shape
+    for i in range(len(genes)):
+        gene, individual = genes[i], individuals[i]
+        inside = 0 <= gene < len(chunks) and 0 <= individual < n_individuals
+        if not (inside and 0 <= haplotypes[i] and haplotypes[i] + out.shape[1] <= ploidy):
+            return OUTSIDE, i
+        if chunks[gene, individual // block, _PHASES] == 0:
+            return CLOSED, i
+    for i in range(len(genes)):
+        chunk = chunks[genes[i], individuals[i] // block]
+        cell = ploidy * (individuals[i] % block) + haplotypes[i]
+        numbers = _array(_at(chunk[_CELLS]), cell + out.shape[1], np.uint16)
+        for place in range(out.shape[1]):
+            window, number = out[i, place], numbers[cell + place]
+            if number == NO_WINDOW:
+                window[:] = 0
+            elif not _render_window(chunk, number, window):
+                return NO_SENSE, i
+    return RENDERED, 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _render_window(chunk: Ints, number: int, window: Bytes) -> bool:  # pragma: no cover  (compiled)
+    """Make a window out of its list; whether that made sense.
+
+    First what is between the indels, then the substitutions, each moved by the indels before it: in one pass over
+    both, this takes half as long again.
+    """
+    length = 2 * len(window)
+    ends = _array(_at(chunk[_ENDS]), number + 1, np.uint32)
+    lists = _array(_at(chunk[_LISTS]), _signed(ends[number]), np.uint8)
+    n_bytes, at_indel = _take(lists, _signed(ends[number - 1]) if number else 0)
+    at = first = at_indel + n_bytes
+    if n_bytes == 0:
+        _copy_bytes(window.ctypes.data, chunk[_PHASES], len(window))
+    elif not _apply_indels(chunk, lists[:first], at_indel, window):
+        return False
+    base = _array(_at(chunk[_BASE]), chunk[_N_SUBSTITUTIONS], np.uint32)
+    change = _array(_at(chunk[_CHANGE]), chunk[_N_SUBSTITUTIONS], np.uint8)
+    start = _array(_at(chunk[_START]), chunk[_N_INDELS], np.uint32)
+    deleted = _array(_at(chunk[_DELETED]), chunk[_N_INDELS], np.uint32)
+    inserted = _array(_at(chunk[_INSERTED]), chunk[_N_INDELS], np.uint32)
+    substitution, indel, moved, moves_at = -1, -1, 0, -1
+    while at < len(lists):
+        more, at = _take(lists, at)
+        substitution += more + 1
+        if substitution >= len(base):
+            return False
+        place = _signed(base[substitution])
+        while moves_at <= place:
+            if moves_at >= 0:
+                moved += _signed(inserted[indel]) - _signed(deleted[indel])
+            moves_at = length
+            if at_indel < first:
+                more, at_indel = _take(lists, at_indel)
+                indel += more + 1
+                moves_at = _signed(start[indel])
+        place += moved
+        if place < 0 or place >= length:
+            return False
+        window[place >> 1] ^= change[substitution] << np.uint8(4 * (place & 1))
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _apply_indels(chunk: Ints, lists: Bytes, at: int, window: Bytes) -> bool:  # pragma: no cover  (compiled)
+    """Put together the stretches between the indels of a list and what these insert; whether that made sense."""
+    length = 2 * len(window)
+    start = _array(_at(chunk[_START]), chunk[_N_INDELS], np.uint32)
+    deleted = _array(_at(chunk[_DELETED]), chunk[_N_INDELS], np.uint32)
+    inserted = _array(_at(chunk[_INSERTED]), chunk[_N_INDELS], np.uint32)
+    origin = _array(_at(chunk[_ORIGIN]), chunk[_N_INDELS], np.uint32)
+    to, of, indel = 0, 0, -1
+    while at < len(lists):
+        more, at = _take(lists, at)
+        indel += more + 1
+        if indel >= len(start):
+            return False
+        n, size = _signed(start[indel]) - of, _signed(inserted[indel])
+        if n < 0 or of + n > length or to + n + size > length:
+            return False
+        _copy_bases(chunk[_PHASES], of, window, to, n)
+        to += n
+        for code in _array(_at(chunk[_INSERTION] + _signed(origin[indel])), size, np.uint8):
+            if to & 1:
+                window[to >> 1] = window[to >> 1] & np.uint8(15) | code << np.uint8(4)
+            else:
+                window[to >> 1] = code
+            to += 1
+        of += n + _signed(deleted[indel])
+    if of > to:
+        return False  # the template is at its end before the window
+    _copy_bases(chunk[_PHASES], of, window, to, length - to)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _copy_bases(phases: int, of: int, window: Bytes, to: int, n: int) -> None:  # pragma: no cover  (compiled)
+    """Copy n bases of the template to a window; behind them half a byte may be anything."""
+    if n == 0:
+        return
+    moved = (to - of) & 1
+    source = phases + moved * (len(window) + 1) + ((of + moved) >> 1)
+    if to & 1:
+        byte = _array(_at(source), 1, np.uint8)[0]
+        window[to >> 1] = window[to >> 1] & np.uint8(15) | byte & np.uint8(240)
+        source, to, n = source + 1, to + 1, n - 1
+    _copy_bytes(window.ctypes.data + (to >> 1), source, (n + 1) >> 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _take(lists: Bytes, at: int) -> tuple[int, int]:  # pragma: no cover  (compiled)
+    """The number that stands in a list, and where the next one does."""
+    number = 0
+    while at < len(lists):
+        byte = lists[at]
+        number, at = number + _signed(byte), at + 1
+        if byte != MORE:
+            break
+    return number, at
