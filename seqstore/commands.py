@@ -11,11 +11,14 @@ import dataclasses
 import inspect
 import itertools
 import logging
+import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, cast, get_type_hints
 
 import docstring_parser
@@ -35,7 +38,7 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the parser's message as a UsageError."""
-        raise UsageError(_one_line(message)) from ex
+        raise UsageError(_in_plain_words(_one_line(message))) from ex
 
 
 def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | None = None) -> NoReturn:
@@ -50,6 +53,10 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
     try:
         with _interrupts_repeated():
             _parse_and_call(prog, commands, arguments)
+            sys.stdout.flush()
+    except BrokenPipeError:  # head, or a pager that was left, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except InputError as error:
         print(f"error: {_one_line(str(error))}{_config_hint(arguments, error)}", file=sys.stderr)
         sys.exit(2)
@@ -63,6 +70,13 @@ def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | 
 
 def _parse_and_call(prog: str, commands: Mapping[str, Command] | Command, arguments: list[str]) -> None:
     """Run the command that the arguments name."""
+    for path in map(Path, _configs(arguments)):
+        try:
+            path.is_file() and path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}: byte {error.start} is not UTF-8; save the file in that encoding"
+            ) from error
     if isinstance(commands, Mapping):
         parser = Parser(prog=prog)
         subcommands = parser.add_subcommands(required=True)
@@ -159,10 +173,42 @@ def _spelled(arguments: list[str], command: Command | None) -> list[str]:
     return spelled
 
 
+def _configs(arguments: list[str]) -> list[str]:
+    """The config files that are named."""
+    return [after for before, after in itertools.pairwise(arguments) if before == "--config"]
+
+
 def _config_hint(arguments: list[str], error: InputError) -> str:
     """The config file, for an error of the parser, which knows keys but not where they stand."""
-    paths = [after for before, after in itertools.pairwise(arguments) if before == "--config"]
+    paths = _configs(arguments)
     return f" (config: {', '.join(paths)})" if isinstance(error, UsageError) and paths else ""
+
+
+#: What the parser says, and what it means.
+_PLAIN_WORDS = (
+    (r"^Unexpected config:.*", "the config is empty, or no YAML of keys and values"),
+    (r'^Parser key "(?:\w+\.)?([^"]+)": ', r"\1: "),
+    (
+        r"Does not validate against any of the Union subtypes Subtypes: \[(.*)\] Errors: .* Given value: ",
+        r"Expected a \1. Got value: ",
+    ),
+    (r"Expected a (.*?)\. Got value: ", r"expected \1; got "),
+    (r"typing\.Literal\[([^]]*)\]", r"one of \1"),
+    (r"list\[\w+\]|<class 'list'>", "a list such as [one, two]"),
+    (r"<class 'int'>", "a whole number"),
+    (r"<class 'float'>", "a number"),
+    (r"<class 'bool'>", "true or false"),
+    (r"<class 'str'>", "a text"),
+    (r"(, )?<class 'NoneType'>(, )?", ""),
+    (r"(?<=required: )(.*)", lambda keys: re.sub(r"\w+\.(?=\w)", "", keys[0])),
+    (r'in "<unicode string>", ', ""),
+)  # fmt: skip
+
+
+def _in_plain_words(message: str) -> str:
+    for pattern, words in _PLAIN_WORDS:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _one_line(message: str) -> str:

@@ -64,6 +64,8 @@ def read_genes(
         genes = read_gene_bed(path)
     else:
         genes = _read_gene_table(path)
+    if not len(genes):
+        raise InputError(f"{path}: has no genes")
     if gene_types is not None:
         genes = _of_types(genes, gene_types, path)
     given = genes["gene"]

@@ -151,6 +151,9 @@ def _place_genes(
     )
     placed = genes["reference_contig"].notna() & genes["genotype_contig"].notna()
     reconciled["genes_dropped_contig_not_in_reference_or_genotypes"] = int((~placed).sum())
+    _tell_dropped(
+        config.genes, "contig is not in the reference and the genotypes both", genes["gene"][~placed]
+    )
     if config.require_all and not placed.all():
         gene = genes[~placed].iloc[0]
         raise InputError(
@@ -196,26 +199,33 @@ def _choose_individuals(
         return found.known
 
     described = pd.DataFrame(index=pd.Index(labels))
-    n_not_genotyped = 0
+    not_genotyped: list[str] = []
     if config.samples:
         described = read_individuals(config.samples)
         known = matched(described.index, config.samples, "sample_table", labels)
-        n_not_genotyped = len(described) - len(known)
+        not_genotyped = [label for label in described.index if label not in known]
+        _tell_dropped(config.samples, "not genotyped", not_genotyped)
         described = described.loc[list(known)].rename(index=known)
     refuse_reserved(described.columns, str(config.samples), taken=gene_columns)
     in_table = set(described.index)
     kept = [label for label in labels if label in in_table]
     reconciled["individuals"] = len(kept)
     reconciled["individuals_dropped_not_in_sample_table"] = len(labels) - len(kept)
-    reconciled["individuals_dropped_not_genotyped"] = n_not_genotyped
+    reconciled["individuals_dropped_not_genotyped"] = len(not_genotyped)
+    _tell_dropped(
+        _first(config.genotypes),
+        "not in the sample table",
+        [label for label in labels if label not in in_table],
+    )
     renamed = {}
     for assay, table in tables.items():
         known = matched(table.columns, config.assays[assay], assay, kept)
         reconciled[f"individuals_in_{assay}"] = len(known)
-        reconciled[f"individuals_dropped_in_{assay}_only"] = table.shape[1] - len(known)
+        strangers = [label for label in table.columns if label not in known]
+        reconciled[f"individuals_dropped_in_{assay}_only"] = len(strangers)
+        _tell_dropped(config.assays[assay], "not among the individuals of the store", strangers)
         if config.require_all and not len(known) == table.shape[1] == len(kept):
-            only = [label for label in table.columns if label not in known]
-            only += sorted(set(kept) - set(known.values()))
+            only = strangers + sorted(set(kept) - set(known.values()))
             raise InputError(
                 f"{config.assays[assay]}: {_few(only)} stand in the expression table or the genotypes only "
                 "(require_all is set)"
@@ -261,7 +271,9 @@ def _align_expression(
         for rule, count in count_matches(genes, table, rows.tolist()).items():
             if rule not in ("id", "unmatched"):
                 reconciled[f"genes_in_{assay}_matched_by_{rule}"] = count
-        reconciled[f"genes_dropped_in_{assay}_only"] = len(table) - reconciled[f"genes_in_{assay}"]
+        others = table.index[~np.isin(np.arange(len(table)), rows)]
+        reconciled[f"genes_dropped_in_{assay}_only"] = len(others)
+        _tell_dropped(path, "not among the genes of the store", others)
         if not (rows >= 0).any():
             raise InputError(
                 f"{path}: none of its genes ({_few(table.index)}) is in {config.genes} ({_few(genes['gene'])})"
@@ -308,6 +320,13 @@ def _report_covered(genes: pd.DataFrame, config: BuildConfig) -> None:
 
 def _first(paths: str | list[str]) -> str:
     return paths if isinstance(paths, str) else paths[0]
+
+
+def _tell_dropped(path: str, why: str, labels: Iterable[Any]) -> None:
+    """Name some of those that a file has and the store has not."""
+    labels = list(labels)
+    if labels:
+        logger.info("%s: %d left out, %s: %s", path, len(labels), why, _few(labels, 5))
 
 
 def _few(labels: Iterable[Any], n: int = 3) -> str:

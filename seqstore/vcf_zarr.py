@@ -1,11 +1,13 @@
 """Genotypes out of a VCF Zarr group, as bio2zarr and sgkit write them (Zarr format 2 or 3).
 
-A group is not checksummed, and Zarr cannot tell a chunk that was lost from one that holds nothing but zeros.
+A group is not checksummed, and Zarr leaves out chunks that hold nothing but zeros or empty texts, so that one of
+those cannot be told from a chunk that was lost. Where that matters it is said.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +23,8 @@ from seqstore.genotype_rows import ContigRows, Rows, RowSource
 from seqstore.genotypes import ABSENT, MISSING
 from seqstore.handles import handle_of
 
+logger = logging.getLogger(__name__)
+
 _NEEDED = (
     "call_genotype",
     "contig_id",
@@ -29,6 +33,8 @@ _NEEDED = (
     "variant_contig",
     "variant_position",
 )
+#: None of their values is 0 or empty, and so all their chunks are there.
+_NEVER_EMPTY = ("contig_id", "sample_id", "filter_id", "variant_allele", "variant_position")
 _SORT_HINT = "sort the VCF that it was made of with bcftools sort, and make it anew"
 
 
@@ -136,6 +142,17 @@ def _open_group(path: str) -> _Group:
     absent = [name for name in _NEEDED if name not in arrays]
     if absent:
         raise InputError(f"{path}: is no VCF Zarr group (has no {', '.join(absent)})")
+    for name in _NEVER_EMPTY:
+        if name in arrays and (lost := _absent_chunks(arrays[name])):
+            raise InputError(
+                f"{path}/{name}/{lost[0]}: this chunk file is missing; copy the group again, or make it anew"
+            )
+    if lost := _absent_chunks(arrays["call_genotype"]):
+        logger.warning(
+            "warning: %s/call_genotype has no chunk %s%s, so everyone has the reference allele in it; if it was lost, "
+            "copy the group again",
+            path, lost[0], f" and {len(lost) - 1} more" if len(lost) > 1 else "",
+        )  # fmt: skip
     shape = (arrays["variant_position"].shape[0], arrays["sample_id"].shape[0])
     if arrays["call_genotype"].ndim != 3 or arrays["call_genotype"].shape[:2] != shape:
         raise InputError(
@@ -167,6 +184,14 @@ def _open_group(path: str) -> _Group:
         except ValueError as error:
             raise InputError(f"{path}: contig {name} is not sorted ({error}); {_SORT_HINT}") from error
     return _Group(arrays, contigs)
+
+
+def _absent_chunks(array: Any) -> list[str]:
+    """The keys of the chunks of an array that have no file."""
+    if array.nchunks_initialized == array.nchunks:
+        return []
+    keys = [array.metadata.encode_chunk_key(place) for place in np.ndindex(*array.cdata_shape)]
+    return [key for key in keys if not Path(array.store.root, array.path, key).exists()]
 
 
 def _ref_lengths(alleles: Any, first: int, stop: int) -> npt.NDArray[np.int64]:

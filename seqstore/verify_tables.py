@@ -52,7 +52,11 @@ class UnchangedInputs:
         for was in inputs:
             path = Path(was["path"])
             if not path.exists():
-                self.now[str(path)] = "there is no such file any more"
+                self.now[str(path)] = "there is no such file any more" + (
+                    ""
+                    if path.is_absolute()
+                    else f" in {Path.cwd()}; the build read it from the folder it was run in"
+                )
             elif (now := describe_file(path)) == was:
                 self.now[str(path)] = ""
             else:

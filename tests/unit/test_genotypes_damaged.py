@@ -15,7 +15,7 @@ import pytest
 
 from seqstore.errors import InputError
 from seqstore.genotypes import GenotypeSource, open_genotypes
-from tests.unit.genotype_files import HEADER, to_bcf, write_text_vcf
+from tests.unit.genotype_files import HEADER, to_bcf, to_vcf_zarr, write_text_vcf
 
 REGIONS = [
     ("chr1", 0, 10**6),
@@ -147,3 +147,31 @@ def test_a_region_before_the_damage_is_read_again_and_again(tmp_path: Path) -> N
         assert [position for position, _ in read(source, "chr1", 0, 1000)] == [100]
         with pytest.raises(InputError, match="cannot be read after chr1:100 "):
             read(source, "chr1", 0, 600_000)
+
+
+@pytest.mark.parametrize("name", ["sample_id", "variant_allele", "variant_position"])
+def test_a_chunk_that_a_vcf_zarr_lost_is_named(tmp_path: Path, name: str) -> None:
+    lost = without_a_chunk(tmp_path, name)
+    with pytest.raises(InputError, match=rf"g\.vcz/{name}/{lost}: this chunk file is missing"):
+        open_genotypes(str(tmp_path / "g.vcz"))
+
+
+def test_calls_that_a_vcf_zarr_may_have_lost_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Zarr writes no chunk where all alleles are the reference."""
+    lost = without_a_chunk(tmp_path, "call_genotype")
+    assert len(list(open_genotypes(str(tmp_path / "g.vcz")).records("chr1", 0, 100))) == 5
+    assert (
+        f"g.vcz/call_genotype has no chunk {lost}, so everyone has the reference allele in it" in caplog.text
+    )
+
+
+def without_a_chunk(folder: Path, name: str) -> str:
+    """Write a VCF Zarr, and remove the last chunk of an array; returns its key."""
+    lines = [f"chr1\t{position}\t.\tA\tC\t.\tPASS\t.\tGT\t0|1\t1|1\t1|0" for position in range(10, 60, 10)]
+    path = to_vcf_zarr(write_text_vcf(folder / "g.vcf.gz", lines), folder / "g.vcz")
+    array = Path(path, name)
+    chunk = max(file for file in array.rglob("*") if file.name[0].isdigit())
+    chunk.unlink()
+    return str(chunk.relative_to(array))

@@ -231,3 +231,30 @@ def test_handles_are_not_shared_between_threads_and_files(make_cohort: Callable[
     assert [record.position for record in files.records("chr1", 0, 1000)] == [5], (
         "a new file, not the old handle"
     )
+
+
+@pytest.mark.parametrize("bgzip", [False, True])
+def test_an_index_of_another_fasta_is_refused(tmp_path: Path, bgzip: bool) -> None:
+    """Whatever the dates of the two."""
+    import os
+
+    import pysam
+
+    path = tmp_path / ("r.fa.gz" if bgzip else "r.fa")
+    bases = "ACGT" * 60
+
+    def write(width: int) -> None:
+        lines = "\n".join(bases[i : i + width] for i in range(0, len(bases), width))
+        text = f">chr1\n{lines}\n>chr2\n{lines}\n".encode()
+        if bgzip:
+            with pysam.BGZFile(str(path), "wb") as file:
+                file.write(text)
+        else:
+            path.write_bytes(text)
+
+    write(60)
+    assert Reference(path).codes("chr2", 0, 240).any()
+    write(30)
+    os.utime(path, (0, 0))
+    with pytest.raises(InputError, match=r"r\.fa(\.gz)?: its index .*\.fai is of another file; make it anew"):
+        Reference(path).codes("chr2", 0, 240)

@@ -486,13 +486,13 @@ def test_there_is_no_default_of_whom_to_fit_on(folder: Path, capsys: pytest.Capt
         "error: --fit-on: say on whom means, components and the rest are fitted: a file that lists people (the "
         "others are projected), or all (the study's way, which sees the people of a later test)"
     )
-    assert "required: expression.unit" in refused(capsys, "rpkm.tsv", "out.tsv", "--fit-on", "all")
+    assert "required: unit" in refused(capsys, "rpkm.tsv", "out.tsv", "--fit-on", "all")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--unit", "counts"], "Expected a typing.Literal['rpkm', 'tpm', 'other']"),
+        (["--unit", "counts"], "unit: expected one of 'rpkm', 'tpm', 'other'; got counts"),
         (["--components", "-1"], "--components -1: give 0 or more"),
         (["--components", "39"], "--components 39: 40 people to fit on and"),
         (["--components", "40"], "40 people to fit on and 82 genes allow at most 38"),
