@@ -27,6 +27,7 @@ from seqstore.errors import InputError, LostWorkersError
 from seqstore.genotypes import open_genotypes
 from seqstore.haplotypes import WindowEncoder, skipped_calls
 from seqstore.layout import (
+    FORMAT_VERSION,
     GENES_IN_CHUNK,
     INDIVIDUALS_IN_CHUNK,
     SITES_IN_CHUNK,
@@ -121,6 +122,10 @@ def _status_of_output(place: str, config: BuildConfig) -> str | None:
 def check_same_build(place: str, config: BuildConfig) -> None:
     """Refuse to go on with an unfinished store under another config, or with inputs that changed."""
     attributes = attributes_of(place) or {}
+    if attributes.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{place}: another version of seqstore began to build this store; finish it with that one, or remove it"
+        )
     identity = identity_of_build(config, describe_inputs(config, open_genotypes(config.genotypes)))
     for key, value in identity["config"].items():
         if attributes["config"].get(key) != value:

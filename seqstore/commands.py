@@ -101,11 +101,13 @@ def _interrupts_repeated() -> Iterator[None]:
             others(lost)
             return
         main = threading.main_thread().ident or 0  # told by a signal of its own, it does not sleep on
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end this function
         again = threading.Timer(
             0.05, signal.pthread_kill, (main, signal.SIGINT)
         )  # now is within this function
         again.daemon = True
         again.start()
+        signal.signal(signal.SIGINT, handler)
 
     sys.unraisablehook = repeat
     try:

@@ -275,9 +275,9 @@ def locate(
 @numba.njit(cache=True, nogil=True)
 def _copy(source: Codes, begin: int, target: Codes, to: int, n: int) -> None:  # pragma: no cover  (compiled)
     """Copy n bases. Assigned as slices, which numba does not make vectors of, they take 20 times as long."""
-    here, there = source[begin : begin + n], target[to : to + n]
-    if len(here) != n or len(there) != n:
+    if n < 0 or begin < 0 or to < 0 or begin + n > len(source) or to + n > len(target):
         raise IndexError("a window reaches past the bases that it is made of")
+    here, there = source[begin : begin + n], target[to : to + n]
     for base in range(n):
         there[base] = here[base]
 

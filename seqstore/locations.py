@@ -46,12 +46,12 @@ def place_of(path: str | Path) -> str:
     for scheme in ("file:", "local:"):
         if text.startswith(scheme):
             text = text.removeprefix(scheme).removeprefix("//")
+    if "::" in text or text.lower().startswith(_ARCHIVES):
+        raise InputError(
+            f"{text}: a store lies in a folder or at a URL such as s3://bucket/cohort.zarr, not in an archive or "
+            f"behind a cache, and has no :: in its name; unpack it, and let {CACHE_VARIABLE} name a folder for copies"
+        )
     if is_url(text):
-        if "::" in text or text.startswith(_ARCHIVES):
-            raise InputError(
-                f"{text}: a store lies in a folder or at a URL such as s3://bucket/cohort.zarr, not in an archive or "
-                f"behind a cache; unpack it, and let {CACHE_VARIABLE} name a folder for copies"
-            )
         return text if text.endswith("://") else text.rstrip("/")
     text = os.path.expanduser(text.rstrip("/") or "/")
     is_named = os.path.basename(text) not in ("", ".", "..") and not os.path.islink(text)

@@ -47,6 +47,22 @@ def unpack(packed: Codes) -> Codes:
     return codes
 
 
+def stretch(packed: Codes, start: int, length: int) -> Codes:
+    """Bases ``start`` to ``start + length`` (even length) of packed sequences (..., bytes): (..., length // 2).
+
+    Beyond either end of the sequences stands N; ``start`` may be negative. Without need nothing is copied.
+    """
+    n_bytes, moved = packed.shape[-1], start % 2
+    first, stop = start // 2, start // 2 + length // 2 + moved
+    before, behind = (min(max(n, 0), stop - first) for n in (-first, stop - n_bytes))
+    found = packed[..., max(first, 0) : max(stop, 0)]
+    if before or behind:
+        found = np.pad(found, [(0, 0)] * (packed.ndim - 1) + [(before, behind)])
+    if moved:  # half a byte: every base changes its nibble
+        return (found[..., :-1] >> np.uint8(4)) | (found[..., 1:] << np.uint8(4))
+    return found
+
+
 def reverse_complement(codes: Codes) -> Codes:
     """Codes (..., length) of the opposite strand."""
     return _COMPLEMENT[codes[..., ::-1]]

@@ -7,9 +7,6 @@ mapped, and all windows of a batch are made in one call of compiled code, which 
 from __future__ import annotations
 
 import mmap
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from seqstore.layout import identity_of, open_group
 from seqstore.locations import LocalFiles, place_of
 from seqstore.rendering import CLOSED, N_ADDRESSES, OUTSIDE, RENDERED, render
 from seqstore.store import check_store
+from seqstore.threads import Threads
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -54,16 +52,15 @@ class HaplotypeReader:
         self.path = place_of(path)
         attributes = check_store(path)
         self.length = int(attributes["length"])
-        self.threads = threads
+        self._threads = Threads(threads)
         self._files = LocalFiles(self.path, identity_of(attributes), cache)
         array = open_group(self.path)["haplotype_sequence"]
         self.n_genes, self.n_individuals = array.shape[:2]
         self._shape = np.array([self.n_individuals, array.chunks[1], PLOIDY])
         self._open = self._nothing_open()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_open"} | {"_pool": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_open"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
@@ -103,16 +100,13 @@ class HaplotypeReader:
             out = np.empty(shape, dtype=np.uint8)
         elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
             raise ValueError(f"out: {out.dtype} {out.shape} is not a C-contiguous uint8 array {shape}")
-        windows = out.reshape(n, -1, self.length // 2)
+        windows = out.reshape(n, 1 if haplotypes is not None else PLOIDY, self.length // 2)
 
         def make(part: slice) -> None:
             genes, individuals, haplotypes = (positions[part] for positions in where)
             self._render(genes, individuals, haplotypes, windows[part])
 
-        if self.threads == 1 or n < self.threads:
-            make(slice(None))
-        else:
-            self._in_threads(make, n)
+        self._threads.run(make, n)
         return out
 
     def haplotype_id(self, gene: int) -> npt.NDArray[np.int32]:
@@ -172,15 +166,6 @@ class HaplotypeReader:
 
     def _nothing_open(self) -> _OpenChunks:
         return _OpenChunks(self.n_genes, -(-self.n_individuals // int(self._shape[1])))
-
-    def _in_threads(self, run: Callable[[slice], None], n: int) -> None:
-        """Run something for all parts of n, one a thread."""
-        if (
-            self._pool is None or self._pool[0] != os.getpid()
-        ):  # threads do not come along when a process forks
-            self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "seqstore-reader")
-        edges = [n * number // self.threads for number in range(self.threads + 1)]
-        list(self._pool[1].map(run, map(slice, edges[:-1], edges[1:])))
 
 
 class _OpenChunks:

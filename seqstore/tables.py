@@ -175,7 +175,8 @@ def _read_parquet(path: Path, what: str, text: int | None) -> pd.DataFrame:
             raise InputError(f"{path}: column {column!r} holds numbers; the first column is to hold labels")
         table[column] = given.astype(object).where(given.notna(), "").astype(str)
     for column in table.columns[len(table.columns) if text is None else text :]:
-        if table[column].dtype.kind in "Mm":
+        kind = table[column].dtype
+        if kind.kind in "Mm" or isinstance(kind, pd.PeriodDtype):
             raise InputError(f"{path}: column {column!r} holds dates or times; it is to hold numbers")
     return _stripped(table, text)
 

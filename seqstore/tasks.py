@@ -30,17 +30,15 @@ END_SECONDS = 300.0
 #: Seconds to wait for a worker process where there is none any more: dask starts a killed one again.
 RESTART_SECONDS = 60.0
 
-#: Of dask's defaults for worker processes: its profiler and its watches over event loops and the GIL are for
-#: dashboards; and what it tells malloc, to give memory back at once, makes windows take a fifth longer, for the
-#: same peak.
+#: Of what dask does in worker processes, its profiler and its watches over event loops and the GIL are for
+#: dashboards.
 _OF_LOCAL_WORKERS = {
-    "distributed.nanny.pre-spawn-environ": dict.fromkeys(
-        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
-    ),
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.admin.tick.interval": "1s",
 }
+#: By dask's default malloc is told to give memory back at once: windows take a fifth longer, for the same peak.
+_ENVIRONMENT, _TRIM, _TRIM_OF_DASK = "distributed.nanny.pre-spawn-environ", "MALLOC_TRIM_THRESHOLD_", 65536
 
 
 @contextmanager
@@ -60,24 +58,22 @@ def workers(n: int, scheduler: str | None = None) -> Iterator[Run]:
     from distributed import Client
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its start and stop are not the user's news
-    cluster = None
-    with _interrupts_held():
-        if scheduler is None:
-            cluster = _local_cluster(n)
-            client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
-            if n == cores():
-                client.run(_stay_on_core, on_error="ignore")  # of a worker that was just killed
-    if scheduler is not None:
-        client = _connected(scheduler)
+    cluster: Any = None
+    client: Any = None
     try:
-        if scheduler is not None:
+        if scheduler is None:
+            with _interrupts_held():
+                cluster = _local_cluster(n)
+                client = Client(cluster, set_as_default=False)  # type: ignore[no-untyped-call]
+        else:
+            client = _connected(scheduler)
             _check_workers(client, scheduler)
         yield _Submitted(client, scheduler, cluster)
     finally:
         with _interrupts_held():
-            client.close()  # type: ignore[no-untyped-call]
-            if cluster is not None:
-                cluster.close()
+            for one in (client, cluster):
+                if one is not None:
+                    one.close()
 
 
 class _Submitted:
@@ -165,9 +161,15 @@ def _local_cluster(n: int) -> Any:
     import dask
     from distributed import LocalCluster
 
+    from seqstore.pinning import StayOnCore
+
+    environment = dask.config.get(_ENVIRONMENT)
+    if environment.get(_TRIM) == _TRIM_OF_DASK:
+        environment = {name: value for name, value in environment.items() if name != _TRIM}
     try:
-        with dask.config.set(_OF_LOCAL_WORKERS):
+        with dask.config.set({**_OF_LOCAL_WORKERS, _ENVIRONMENT: environment}):
             return LocalCluster(  # type: ignore[no-untyped-call]
+                plugins=[StayOnCore()] if n == cores() else [],
                 n_workers=n,
                 threads_per_worker=1,
                 processes=True,
@@ -183,20 +185,6 @@ def _local_cluster(n: int) -> Any:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else os.cpu_count() or 1
-
-
-def _stay_on_core(dask_worker: Any) -> None:
-    """Keep the threads of a worker to one core, where there is one for each of them.
-
-    A task and the threads in which zarr reads for it run by turns. Woken on the core of another worker, they
-    wait for that one, while their own core has nothing to do: a tenth of the time.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return
-    core = sorted(os.sched_getaffinity(0))[dask_worker.name]
-    for thread in os.listdir("/proc/self/task"):
-        with suppress(ProcessLookupError):  # it has ended
-            os.sched_setaffinity(int(thread), {core})
 
 
 def _connected(scheduler: str) -> Any:

@@ -14,21 +14,22 @@ import numpy.typing as npt
 from trainer.cohort import Learners
 from trainer.config import FitConfig
 from trainer.crops import Crops
-from trainer.tiles import Packed, shift
+from trainer.tiles import Packed, Span
 
 
 @dataclass(frozen=True)
 class GeneBatch:
     """K people of one gene.
 
-    ``windows`` (n, bytes) are the distinct packed windows among them, shifted; ``haplotype`` (K, 2) says
-    which of those each person carries, -1 = no such haplotype; ``target`` (K,); with ``reverse`` the
-    windows are to be read on the other strand; ``seed`` is for dropout.
+    ``windows`` (n, bytes) are the distinct packed windows among them, of which the model reads a ``span``, on the
+    other strand with ``reverse``; ``haplotype`` (K, 2) says which of the windows each person carries, -1 = no such
+    haplotype; ``target`` (K,); ``seed`` is for dropout.
     """
 
     gene: int
     people: npt.NDArray[np.int64]
     windows: Packed
+    span: Span
     haplotype: npt.NDArray[np.int64]
     target: npt.NDArray[np.float32]
     reverse: bool
@@ -73,7 +74,8 @@ class GeneBatches:
         return GeneBatch(
             gene=gene,
             people=people,
-            windows=shift(windows, bases),
+            windows=windows,
+            span=self._crops.span(bases),
             haplotype=haplotype,
             target=self._learners.target[gene, people],
             reverse=reverse,

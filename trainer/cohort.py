@@ -38,9 +38,9 @@ class Cohort:
     reader: HaplotypeReader
     context: int
 
-    def crops(self, genes: npt.NDArray[np.integer]) -> Crops:
-        """The distinct centre crops of some genes."""
-        return Crops(self.reader, self.context, tqdm(genes.tolist(), "reading windows", disable=None))
+    def crops(self, genes: npt.NDArray[np.integer], margin: int = 0) -> Crops:
+        """The distinct centre crops of some genes, with ``margin`` bases more on each side."""
+        return Crops(self.reader, self.context, tqdm(genes.tolist(), "reading windows", disable=None), margin)
 
 
 @dataclass(frozen=True)

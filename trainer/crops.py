@@ -7,21 +7,24 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from seqstore.nucleotides import stretch
 from seqstore.reader import HaplotypeReader
-from trainer.tiles import Packed, distinct, shift
+from trainer.tiles import Packed, Span, distinct
 
 
 class Crops:
-    """Centre crops to ``context`` bases of the windows of some genes.
+    """Centre crops to ``context`` bases, with ``margin`` more on each side, of the windows of some genes.
 
-    A crop has fewer distinct windows than the store: they are counted anew from the cropped bytes.
-    Windows are read from the store when asked for; what is kept is which crop each haplotype is.
+    Where the store's windows end, a crop goes on with N. A crop has fewer distinct windows than the store: they are
+    counted anew from the cropped bytes. Windows are read from the store when asked for; what is kept is which crop
+    each haplotype is.
     """
 
-    def __init__(self, reader: HaplotypeReader, context: int, genes: Iterable[int]) -> None:
+    def __init__(self, reader: HaplotypeReader, context: int, genes: Iterable[int], margin: int = 0) -> None:
+        self.context = context
+        self.margin = margin
         self._reader = reader
-        self._start = reader.length // 2 - context // 2
-        self._n_bytes = context // 2
+        self._span = (reader.length // 2 - context // 2 - margin, context + 2 * margin)
         self._ids: dict[int, npt.NDArray[np.int32]] = {}
         self._homes: dict[int, npt.NDArray[np.int64]] = {}
         for gene in genes:
@@ -37,11 +40,12 @@ class Crops:
         return self._ids[gene]
 
     def windows(self, gene: int, ids: npt.NDArray[np.integer]) -> Packed:
-        """The packed crops (n, context // 2) of a gene with these ids (n,)."""
-        individual, haplotype = np.divmod(self._homes[gene][ids], 2)
-        pairs = self._reader.read(np.full(len(individual), gene), individual)
-        return self._crop(pairs[np.arange(len(individual)), haplotype])
+        """The packed crops (n, context // 2 + margin) of a gene with these ids (n,)."""
+        return self._crop(self._reader.read(gene, *np.divmod(self._homes[gene][ids], 2)))
+
+    def span(self, shift: int = 0) -> Span:
+        """Where in a crop the model's window is, if that is moved right by some bases."""
+        return Span(self.margin - shift, self.context)
 
     def _crop(self, windows: Packed) -> Packed:
-        first = self._start // 2
-        return shift(windows, -(self._start % 2))[:, first : first + self._n_bytes]
+        return stretch(windows, *self._span)

@@ -67,7 +67,7 @@ def fit(config: FitConfig) -> None:
         run.cut_metrics(state.step)
     fabric.barrier()
 
-    crops = cohort.crops(learners.genes)
+    crops = cohort.crops(learners.genes, margin=config.max_shift)
     batches = GeneBatches(crops, learners, config)
     objective = config.objective.build()
     training = Passes(fabric, model, module.tiling, config.microbatch)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainer.config import FitConfig
 from trainer.head import HaplotypeHead
 from trainer.onehot import OneHot
-from trainer.tiles import Tiling
+from trainer.tiles import Span, Tiling
 from trainer.trunks import TrunkModule
 
 
@@ -28,14 +28,15 @@ class Model(nn.Module):
         """How the trunk's windows are cut."""
         return cast(TrunkModule, self.trunk).tiling
 
-    def forward(self, tiles: Tensor, index: Tensor, reverse: bool) -> Tensor:
+    def forward(self, tiles: Tensor, index: Tensor, span: Span, reverse: bool) -> Tensor:
         """Values (windows,) float32 of windows given as tiles.
 
-        ``tiles`` (n, bytes) uint8 packed on the + strand, ``index`` (windows, tiles a window) which tiles
-        each window consists of; with ``reverse`` the other strand is read, whose tiles stand in the
-        opposite order.
+        ``tiles`` (n, bytes) uint8 packed on the + strand, of which a ``span`` is read, ``index`` (windows, tiles a
+        window) which tiles each window consists of; with ``reverse`` the other strand is read, whose tiles stand
+        in the opposite order.
         """
-        embedded = cast(TrunkModule, self.trunk).embed(self.one_hot(tiles, reverse)).float()
+        one_hot = self.one_hot(tiles, start=span.start, length=span.length, reverse=reverse)
+        embedded = cast(TrunkModule, self.trunk).embed(one_hot).float()
         order = index.flip(1) if reverse else index
         # Not embedded[order]: on a CPU its gradient is slow, and adds up in an order that varies.
         bins = embedded.index_select(0, order.flatten()).reshape(len(order), -1, embedded.shape[2])

@@ -1,48 +1,66 @@
-"""Packed windows to one-hot matrices, on the device, by looking bytes up in a table.
-
-A packed window is its own one-hot matrix, a bit an entry (`seqstore.nucleotides`): a byte is two bases
-of four bits, the first base and the letter A lowest. A lookup in a table of 256 rows of 8 floats
-unpacks it.
-"""
+"""Packed windows to one-hot matrices, on the device, by looking bytes up in a table (`seqstore.onehot`)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqstore.onehot import byte_table, unpack_into
+from seqstore.threads import Threads
 
-def byte_table(ambiguous: str = "zero") -> Tensor:
-    """What each of the 256 bytes is as two one-hot bases: (256, 8) float32.
-
-    ``ambiguous`` says what a base with several bits (an IUPAC code) becomes: ``zero`` nothing, as in the
-    study; ``fraction`` a share of 1 for each nucleotide; ``multihot`` 1 for each.
-    """
-    codes = torch.arange(16).unsqueeze(1).bitwise_right_shift(torch.arange(4)).bitwise_and(1).float()
-    n_bits = codes.sum(dim=1, keepdim=True)
-    if ambiguous == "zero":
-        codes = torch.where(n_bits == 1, codes, 0.0)
-    elif ambiguous == "fraction":
-        codes = codes / n_bits.clamp(min=1)
-    elif ambiguous != "multihot":
-        raise ValueError(f"ambiguous: {ambiguous!r} is none of zero, fraction, multihot")
-    byte = torch.arange(256)
-    return torch.cat([codes[byte % 16], codes[byte // 16]], dim=1)
+#: As numpy has no bfloat16, numbers are copied as integers of their size.
+_INTEGER = {2: torch.int16, 4: torch.int32}
 
 
 class OneHot(nn.Module):
-    """Packed windows (n, length // 2) uint8 to one-hot (n, length, 4) float32, A C G T.
+    """Packed windows (n, bytes) uint8 to one-hot (n, bases, 4), A C G T.
 
-    With ``reverse`` they are read on the other strand. The table follows the module's device; it is not
-    part of a checkpoint.
+    It is what autocast wants, where that is on: bfloat16 or float16; else float32. The table follows the module's
+    device; it is not part of a checkpoint.
     """
 
     table: Tensor
 
     def __init__(self, ambiguous: str = "zero") -> None:
         super().__init__()
-        self.register_buffer("table", byte_table(ambiguous), persistent=False)
+        self.register_buffer("table", torch.from_numpy(byte_table(ambiguous)), persistent=False)
+        self._threads = Threads(torch.get_num_threads())
 
-    def forward(self, packed: Tensor, reverse: bool = False) -> Tensor:
-        """Unpack; see the class."""
-        one_hot = self.table[packed.int()].reshape(packed.shape[0], -1, 4)
-        return one_hot.flip(1, 2) if reverse else one_hot
+    def forward(
+        self, packed: Tensor, *, start: int = 0, length: int | None = None, reverse: bool = False
+    ) -> Tensor:
+        """The bases from ``start`` on, an even number of them, by default all up to the end.
+
+        Beyond a window stand zeros. With ``reverse`` these bases are read on the other strand.
+        """
+        device = packed.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+        length = 2 * packed.shape[1] - start if length is None else length
+        unpack = self._unpack_on_cpu if device == "cpu" else self._unpack
+        return unpack(packed, start, length, reverse, self.table.to(dtype))
+
+    def _unpack_on_cpu(self, packed: Tensor, start: int, length: int, reverse: bool, table: Tensor) -> Tensor:
+        out = torch.empty(len(packed), length, 4, dtype=table.dtype)
+        kind = _INTEGER[table.itemsize]
+        numbers: Any = out.view(kind).numpy().reshape(len(packed), 4 * length)
+        windows, rows = packed.contiguous().numpy(), table.view(kind).numpy()
+        self._threads.run(
+            lambda part: unpack_into(windows[part], start, reverse, rows, numbers[part]), len(packed)
+        )
+        return out
+
+    @staticmethod
+    def _unpack(packed: Tensor, start: int, length: int, reverse: bool, table: Tensor) -> Tensor:
+        """By operations that any device has: what of the bytes is seen first, while it is small."""
+        first, moved = start // 2, start % 2
+        stop = first + length // 2 + moved
+        before, behind = (min(max(n, 0), stop - first) for n in (-first, stop - packed.shape[1]))
+        packed = F.pad(packed[:, max(first, 0) : max(stop, 0)], (before, behind))
+        if moved:
+            packed = (packed[:, :-1] >> 4) | (packed[:, 1:] << 4)
+        if reverse:
+            packed, table = packed.flip(1), table.flip(1)
+        return F.embedding(packed.int(), table).reshape(len(packed), -1, 4)

@@ -20,7 +20,7 @@ from trainer.batches import GeneBatch, distinct_windows
 from trainer.crops import Crops
 from trainer.head import mean_of_haplotypes
 from trainer.objectives import ObjectiveFunction
-from trainer.tiles import Packed, Tiling, cut
+from trainer.tiles import Packed, Span, Tiling, cut
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -56,7 +56,7 @@ class Passes:
 
         def run(number: int) -> Tensor:
             torch.manual_seed(batch.seed + number)
-            return self._values(parts[number], batch.reverse)
+            return self._values(parts[number], batch.span, batch.reverse)
 
         def loss_of(values: Tensor) -> Tensor:
             return objective.loss(mean_of_haplotypes(values, haplotype), target)
@@ -91,7 +91,10 @@ class Passes:
         if len(windows) == 0:
             return np.full(len(people), np.nan, dtype=np.float32)
         strands = (False, True) if both_strands else (False,)
-        runs = [[self._values(part, reverse) for part in self._parts(windows)] for reverse in strands]
+        runs = [
+            [self._values(part, crops.span(), reverse) for part in self._parts(windows)]
+            for reverse in strands
+        ]
         values = torch.stack([torch.cat(parts) for parts in runs]).mean(dim=0).cpu()
         return cast(
             "npt.NDArray[np.float32]", mean_of_haplotypes(values, torch.from_numpy(haplotype)).numpy()
@@ -100,12 +103,12 @@ class Passes:
     def _parts(self, windows: Packed) -> list[Packed]:
         return [windows[i : i + self._microbatch] for i in range(0, len(windows), self._microbatch)]
 
-    def _values(self, windows: Packed, reverse: bool) -> Tensor:
-        """The values (n,) of packed windows (n, bytes)."""
-        tiles = cut(windows, self._tiling)
+    def _values(self, windows: Packed, span: Span, reverse: bool) -> Tensor:
+        """The values (n,) of a span of packed windows (n, bytes)."""
+        tiles = cut(windows, span, self._tiling)
         self.n_windows += len(windows)
-        self.n_bases += 2 * tiles.packed.size
+        self.n_bases += len(tiles.packed) * tiles.span.length
         packed, index = (
             self._fabric.to_device(torch.from_numpy(array)) for array in (tiles.packed, tiles.index)
         )
-        return cast(Tensor, self._model(packed, index, reverse))
+        return cast(Tensor, self._model(packed, index, tiles.span, reverse))

@@ -12,9 +12,12 @@ A trunk that sees the whole window at once, such as Enformer, has one tile a win
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from seqstore.nucleotides import stretch
 
 Packed = npt.NDArray[np.uint8]
 
@@ -27,12 +30,23 @@ class Tiling:
     halo: int
 
 
+class Span(NamedTuple):
+    """``length`` bases of a window from ``start`` on, which may be beyond the window, where it is N."""
+
+    start: int
+    length: int
+
+
 @dataclass(frozen=True)
 class Tiles:
-    """Distinct packed tiles (n_tiles, bytes), and the tiles of each window, index (n_windows, tiles a window)."""
+    """Distinct packed tiles (n_tiles, bytes), and the tiles of each window, index (n_windows, tiles a window).
+
+    Of each tile the trunk reads a ``span``.
+    """
 
     packed: Packed
     index: npt.NDArray[np.int64]
+    span: Span
 
 
 def distinct(rows: Packed) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -42,39 +56,17 @@ def distinct(rows: Packed) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]
     return first.astype(np.int64), kind.astype(np.int64)
 
 
-def shift(windows: Packed, bases: int) -> Packed:
-    """Packed windows (n, bytes) moved right by ``bases`` (left if negative); vacated bases are N."""
-    if bases % 2:  # half a byte: every base changes its nibble
-        moved = np.zeros_like(windows)
-        if bases > 0:
-            moved |= windows << np.uint8(4)
-            moved[:, 1:] |= windows[:, :-1] >> np.uint8(4)
-        else:
-            moved |= windows >> np.uint8(4)
-            moved[:, :-1] |= windows[:, 1:] << np.uint8(4)
-        return shift(moved, bases - 1 if bases > 0 else bases + 1)
-    if bases == 0:
-        return windows
-    moved = np.zeros_like(windows)
-    n_bytes = min(abs(bases) // 2, windows.shape[1])
-    if bases > 0:
-        moved[:, n_bytes:] = windows[:, : windows.shape[1] - n_bytes]
-    else:
-        moved[:, : windows.shape[1] - n_bytes] = windows[:, n_bytes:]
-    return moved
+def cut(windows: Packed, span: Span, tiling: Tiling | None) -> Tiles:
+    """Cut a span of packed windows (n, bytes) into their distinct tiles; past the span's ends stands N.
 
-
-def cut(windows: Packed, tiling: Tiling | None) -> Tiles:
-    """Cut packed windows (n, bytes) into their distinct tiles; past a window's end stands N.
-
-    Without a tiling the tiles are the windows themselves.
+    Without a tiling the tiles are the windows themselves, of which the trunk is to read the span.
     """
     if tiling is None:
-        return Tiles(windows, np.arange(len(windows))[:, None])
+        return Tiles(windows, np.arange(len(windows))[:, None], span)
     margin, step = tiling.halo // 2, tiling.bases // 2
-    padded = np.pad(windows, ((0, 0), (margin, margin)))
+    padded = np.pad(stretch(windows, *span), ((0, 0), (margin, margin)))
     width = step + 2 * margin
     tiles = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, ::step]
     rows = tiles.reshape(-1, width)
     first, kind = distinct(rows)
-    return Tiles(rows[first], kind.reshape(tiles.shape[:2]))
+    return Tiles(rows[first], kind.reshape(tiles.shape[:2]), Span(0, 2 * width))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 from distributed import Client
 
@@ -136,8 +138,35 @@ def test_workers_for_all_cores_keep_to_one_each(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(seqstore.tasks, "cores", lambda: 2)
     with workers(2) as run:
         of_process = dict(run(cores_of, list(range(8)), "tasks"))
-    assert {len(of_one) for of_one in of_process.values()} == {1}
-    assert len(set(of_process.values())) == len(of_process) == 2
+        os.kill(min(of_process), signal.SIGKILL)  # it is started again
+        again = dict(run(cores_of, list(range(40)), "tasks"))
+    for of_both in (of_process, again):
+        assert {len(of_one) for of_one in of_both.values()} == {1}
+        assert len(set(of_both.values())) == len(of_both) == 2
+    assert len(of_process.keys() & again.keys()) == 1
     monkeypatch.setattr(seqstore.tasks, "cores", lambda: 3)
     with workers(2) as run:
         assert {len(of_one) for _, of_one in run(cores_of, list(range(8)), "tasks")} == {here}
+
+
+def test_an_environment_that_dask_is_given_reaches_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dask
+
+    key = "distributed.nanny.pre-spawn-environ"
+    with dask.config.set({key: dask.config.get(key) | {"SEQSTORE_GIVEN": "1"}}), workers(2) as run:
+        assert set(run(os.environ.get, ["SEQSTORE_GIVEN"] * 4, "tasks")) == {"1"}
+        assert set(run(os.environ.get, ["MALLOC_TRIM_THRESHOLD_"] * 4, "tasks")) == {
+            os.environ.get("MALLOC_TRIM_THRESHOLD_")
+        }
+
+
+def test_no_worker_outlives_an_interrupted_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distributed.Client", interrupted)
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(KeyboardInterrupt), workers(2):
+        pass
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert not [child for child in left if "spawn_main" in str(child.cmdline())]

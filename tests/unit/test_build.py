@@ -180,6 +180,10 @@ def test_an_unfinished_build_of_another_config_or_changed_input_is_refused(
     assert describe_store(config.store)["built"] == 0
     with pytest.raises(InputError, match="length 200, not 300"):
         build(cohort.config(length=300))
+    with monkeypatch.context() as patch:
+        patch.setattr("seqstore.build.FORMAT_VERSION", 3)
+        with pytest.raises(InputError, match="another version of seqstore began"):
+            build(config)
     with (cohort.folder / "genes.tsv").open("a") as genes:
         genes.write("G5\tFIVE\tchr2\t700\t+\t\n")
     with pytest.raises(InputError, match=r"genes.tsv changed since"):
@@ -336,7 +340,7 @@ def test_the_reader_equals_xarray_over_blocks_of_individuals(
     for bad in ([4], [-1]):
         with pytest.raises(IndexError):
             reader.read(bad, [0])
-    with pytest.raises(ValueError, match="both"):
+    with pytest.raises(ValueError, match="2, 1 positions do not go together"):
         reader.read([0, 1], [0])
 
 

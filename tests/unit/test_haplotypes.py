@@ -282,3 +282,13 @@ def test_random_records(seed: int) -> None:
     assert (edits[1:, START] >= edits[:-1, STOP]).all()
     n_called = np.count_nonzero(genotype[:, 0, 0])
     assert len(edits) + skipped_calls(table, genotype)[:, 0, 0].sum() == n_called
+
+
+@pytest.mark.parametrize(("begin", "to", "n"), [(-8, 0, 4), (0, -5, 3), (17, 0, 4), (0, 18, 3), (0, 0, -1)])
+def test_bases_that_are_not_there_are_not_copied(begin: int, to: int, n: int) -> None:
+    from seqstore.haplotypes import _copy
+
+    source, target = np.arange(20, dtype=np.uint8), np.zeros(20, dtype=np.uint8)
+    with pytest.raises(IndexError, match="reaches past the bases"):
+        _copy(source, begin, target, to, n)
+    assert not target.any()

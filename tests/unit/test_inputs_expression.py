@@ -101,9 +101,11 @@ def test_parquet_with_the_genes_in_the_index(tmp_path: Path) -> None:
     frame[["HG2"]].assign(x=1.0).reset_index(drop=True).to_parquet(tmp_path / "floats.parquet")
     with pytest.raises(InputError, match="column 'HG2' holds numbers; the first column is to hold labels"):
         read_expression(tmp_path / "floats.parquet")
-    frame.assign(HG2=pd.to_datetime(["2020-01-01", None])).to_parquet(tmp_path / "dates.parquet")
-    with pytest.raises(InputError, match="column 'HG2' holds dates or times; it is to hold numbers"):
-        read_expression(tmp_path / "dates.parquet")
+    dates = pd.to_datetime(["2020-01-01", None])
+    for column in (dates, dates.to_period("M")):
+        frame.assign(HG2=column).to_parquet(tmp_path / "dates.parquet")
+        with pytest.raises(InputError, match="column 'HG2' holds dates or times; it is to hold numbers"):
+            read_expression(tmp_path / "dates.parquet")
 
 
 QTLTOOLS = (

@@ -56,7 +56,14 @@ def test_an_empty_place_is_refused_and_nothing_is_removed(
 
 
 @pytest.mark.parametrize(
-    "place", ["zip:///x/store.zip", "tar://store.zarr::/x/y.tar", "simplecache::s3://b/s"]
+    "place",
+    [
+        "zip:///x/store.zip",
+        "tar://store.zarr::/x/y.tar",
+        "simplecache::s3://b/s",
+        "ZIP:///x/s.zip",
+        "/x/a::b.zarr",
+    ],
 )
 def test_a_place_in_an_archive_or_behind_a_cache_is_refused(place: str) -> None:
     with pytest.raises(InputError, match=f"{place}: a store lies in a folder or at a URL such as s3:"):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqstore.nucleotides import decode, encode, pack, reverse_complement, unpack
+from seqstore.nucleotides import decode, encode, pack, reverse_complement, stretch, unpack
 
 
 def test_codes_are_bit_sets_and_first_base_is_in_the_low_nibble() -> None:
@@ -33,3 +33,12 @@ def test_reverse_complement_is_the_bit_string_backwards() -> None:
     assert decode(reverse_complement(codes)) == "GTYNACGT"
     backwards = np.packbits(np.unpackbits(pack(codes), bitorder="little")[::-1], bitorder="little")
     np.testing.assert_array_equal(pack(reverse_complement(codes)), backwards)
+
+
+@pytest.mark.parametrize("start", range(-12, 13))
+@pytest.mark.parametrize("length", [2, 4, 8, 14])
+def test_a_stretch_goes_on_with_n(start: int, length: int) -> None:
+    sequence = "ACGTTGCA"
+    padded = "N" * 12 + sequence + "N" * 30
+    found = stretch(np.stack([pack(encode(sequence))] * 2), start, length)
+    assert [decode(unpack(row)) for row in found] == [padded[12 + start : 12 + start + length]] * 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import seqstore
-from seqstore.nucleotides import unpack
+from seqstore.nucleotides import stretch, unpack
 from tests.conftest import Cohort
 from tests.unit.trainer_stores import LENGTH, N_TRAIN, fit_config, make_store
 from trainer.batches import GeneBatch, GeneBatches
@@ -117,5 +117,23 @@ def test_strand_and_shift_vary_between_batches(store: str) -> None:
     plain = batches_of(fit_config(store, "unused", max_shift=0, reverse_complement=0.0))
     still = [plain.batch(number) for number in range(40)]
     assert not any(batch.reverse for batch in still)
-    moved = [not np.array_equal(a.windows, b.windows) for a, b in zip(drawn, still, strict=True)]
-    assert 25 < sum(moved) < 40
+    shifts = {batch.span.start for batch in drawn}
+    assert shifts == set(range(-3, 4))
+    assert {batch.span for batch in still} == {(0, LENGTH)}
+
+
+@pytest.mark.parametrize("context", [64, LENGTH])
+@pytest.mark.parametrize("margin", [0, 3, 4])
+def test_a_shifted_window_shows_what_stands_beside_it(store: str, context: int, margin: int) -> None:
+    """As long as the store has it; then N."""
+    reader = seqstore.HaplotypeReader(store)
+    crops = Crops(reader, context, [1], margin)
+    stored = unpack(reader.read(1, np.arange(reader.n_individuals)))
+    padded = np.pad(stored, [(0, 0), (0, 0), (LENGTH, LENGTH)])
+    ids = crops.ids(1)
+    for shift in range(-margin, margin + 1):
+        start = LENGTH + LENGTH // 2 - context // 2 - shift
+        shown = unpack(stretch(crops.windows(1, ids.ravel()), *crops.span(shift)))
+        np.testing.assert_array_equal(
+            shown.reshape(*ids.shape, context), padded[:, :, start : start + context]
+        )

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from seqstore.nucleotides import encode, pack
+from seqstore.onehot import Ambiguous, one_hot
+from seqstore.threads import Threads
 from trainer.onehot import OneHot
+
+Run = Callable[..., torch.Tensor]
 
 BASES = {
     "A": "A",
@@ -38,26 +45,92 @@ def decoded(sequence: str, ambiguous: str) -> np.ndarray:
     return np.array(rows)
 
 
+@pytest.fixture(params=["compiled", "any device"])
+def run(request: pytest.FixtureRequest) -> Callable[..., torch.Tensor]:
+    """Calls a OneHot as it is on a CPU, or by the operations that it is made of on other devices."""
+
+    def by_operations(one_hot: OneHot, windows: torch.Tensor, **options: Any) -> torch.Tensor:
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        start = options.get("start", 0)
+        length = options.get("length", 2 * windows.shape[1] - start)
+        reverse = options.get("reverse", False)
+        return one_hot._unpack(windows, start, length, reverse, one_hot.table.to(dtype))
+
+    return (
+        by_operations
+        if request.param == "any device"
+        else lambda one_hot, *args, **options: one_hot(*args, **options)
+    )
+
+
 @pytest.mark.parametrize("ambiguous", ["zero", "fraction", "multihot"])
-def test_one_hot_is_the_sequence_letter_by_letter(ambiguous: str) -> None:
+def test_one_hot_is_the_sequence_letter_by_letter(run: Run, ambiguous: str) -> None:
     sequences = "ACGTNRYSBV", "TTVBAGCNNA"
-    found = OneHot(ambiguous)(packed(*sequences)).numpy()
+    found = run(OneHot(ambiguous), packed(*sequences)).numpy()
     np.testing.assert_allclose(found, [decoded(s, ambiguous) for s in sequences], rtol=1e-6)
 
 
-def test_the_other_strand_is_the_reverse_complement() -> None:
+def test_the_other_strand_is_the_reverse_complement(run: Run) -> None:
     sequence = "AACGTNRYSBVT"
     other = "".join(COMPLEMENT[letter] for letter in reversed(sequence))
     one_hot = OneHot("multihot")
-    assert torch.equal(one_hot(packed(sequence), reverse=True), one_hot(packed(other)))
+    assert torch.equal(run(one_hot, packed(sequence), reverse=True), run(one_hot, packed(other)))
 
 
-def test_every_byte_is_two_bases() -> None:
-    found = OneHot("multihot")(torch.arange(256, dtype=torch.uint8)[:, None]).numpy()
+def test_every_byte_is_two_bases(run: Run) -> None:
+    found = run(OneHot("multihot"), torch.arange(256, dtype=torch.uint8)[:, None]).numpy()
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").reshape(
         256, 2, 4
     )
     assert np.array_equal(found, bits)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("start", range(-13, 14))
+@pytest.mark.parametrize("length", [2, 8, 12, 20])
+def test_any_stretch_is_shown(run: Run, start: int, length: int, reverse: bool) -> None:
+    sequence = "AACGTNRYSBVT"
+    shown = ("N" * 13 + sequence + "N" * 33)[13 + start : 13 + start + length]
+    if reverse:
+        shown = "".join(COMPLEMENT[letter] for letter in reversed(shown))
+    found = run(OneHot("multihot"), packed(sequence), start=start, length=length, reverse=reverse)
+    np.testing.assert_array_equal(found[0].numpy(), decoded(shown, "multihot"))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_it_is_of_the_type_that_autocast_wants(run: Run, dtype: torch.dtype) -> None:
+    one_hot, windows = OneHot(), packed("ACGTNRYSBV")
+    with torch.autocast("cpu", dtype=dtype):
+        found = run(one_hot, windows, start=1, length=6)
+    assert found.dtype == dtype
+    assert torch.equal(found.float(), run(one_hot, windows, start=1, length=6))
+
+
+@pytest.mark.parametrize("ambiguous", ["zero", "fraction", "multihot"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("start", [-3, 0, 1, 4, 5])
+@pytest.mark.parametrize("length", [1, 6, 7, 14])
+def test_the_plain_function_shows_odd_lengths_too(
+    ambiguous: Ambiguous, start: int, length: int, reverse: bool
+) -> None:
+    sequence = "AACGTNRYSBVT"
+    shown = ("NNN" + sequence + "N" * 20)[3 + start : 3 + start + length]
+    if reverse:
+        shown = "".join(COMPLEMENT[letter] for letter in reversed(shown))
+    windows = np.stack([pack(encode(sequence))] * 3)
+    found = one_hot(
+        windows[:, None], start=start, length=length, reverse=reverse, ambiguous=ambiguous, dtype=np.float64
+    )
+    assert found.shape == (3, 1, length, 4)
+    np.testing.assert_allclose(found[2, 0], decoded(shown, ambiguous), rtol=1e-6)
+
+
+def test_threads_do_not_change_it() -> None:
+    windows = torch.randint(0, 256, (37, 50), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    one = OneHot()
+    many = OneHot()
+    many._threads = Threads(4)
+    assert torch.equal(one(windows, start=3, length=60), many(windows, start=3, length=60))
 
 
 def test_an_unknown_rendering_is_refused() -> None:

@@ -18,7 +18,7 @@ from trainer.cohort import find_learners, open_cohort
 from trainer.config import AttentionHead, Convolutional, Enformer
 from trainer.model import build_model
 from trainer.passes import Passes
-from trainer.tiles import cut
+from trainer.tiles import Span, cut
 
 TINY = Enformer(dim=12, depth=1, heads=1, dim_divisible_by=2, dropout=0.4)
 SMALL = Convolutional(channels=8, hidden=8, kernel=5, bin=32)
@@ -117,10 +117,10 @@ def test_predictions_are_those_of_each_person_alone(
         pair = unpack(cohort.reader.read([1], [person])[0])[:, 64:192]
         strands = [pair, reverse_complement(pair)] if both_strands else [pair]
         with torch.no_grad():
+            cuts = [cut(pack(window[None]), Span(0, 128), module.tiling) for s in strands for window in s]
             alone = [
-                module(*map(torch.from_numpy, vars(cut(pack(window[None]), module.tiling)).values()), False)
-                for strand in strands
-                for window in strand
+                module(torch.from_numpy(one.packed), torch.from_numpy(one.index), one.span, False)
+                for one in cuts
             ]
         assert value == pytest.approx(torch.cat(alone).mean().item(), rel=1e-4, abs=1e-4)
 

@@ -7,7 +7,7 @@ import torch
 from seqstore.nucleotides import decode, encode, pack, unpack
 from trainer.head import AttentionPoolingHead
 from trainer.model import Model
-from trainer.tiles import Tiling, cut, distinct, shift
+from trainer.tiles import Span, Tiling, cut, distinct
 from trainer.trunks import ConvolutionalTrunk
 
 
@@ -19,13 +19,6 @@ def text(packed: np.ndarray) -> str:
     return decode(unpack(packed))
 
 
-@pytest.mark.parametrize("bases", range(-9, 10))
-def test_shift_moves_bases_and_leaves_n_behind(bases: int) -> None:
-    sequence = "ACGTTGCA"
-    padded = "N" * 9 + sequence + "N" * 9
-    assert text(shift(windows(sequence), bases)[0]) == padded[9 - bases : 17 - bases]
-
-
 def test_distinct_rows_are_found_with_their_first() -> None:
     rows = np.array([[2, 0], [1, 0], [2, 0], [0, 9], [1, 0]], dtype=np.uint8)
     first, kind = distinct(rows)
@@ -35,7 +28,7 @@ def test_distinct_rows_are_found_with_their_first() -> None:
 
 def test_windows_are_cut_into_distinct_tiles_with_their_halo() -> None:
     #                 TTTT CCCC GGGG, and one base changed next to the second border
-    tiles = cut(windows("TTTTCCCCGGGG", "TTTTCCCAGGGG"), Tiling(bases=4, halo=2))
+    tiles = cut(windows("TTTTCCCCGGGG", "TTTTCCCAGGGG"), Span(0, 12), Tiling(bases=4, halo=2))
     found = [[text(tiles.packed[tile]) for tile in row] for row in tiles.index]
     assert found == [
         ["NNTTTTCC", "TTCCCCGG", "CCGGGGNN"],
@@ -46,8 +39,16 @@ def test_windows_are_cut_into_distinct_tiles_with_their_halo() -> None:
 
 def test_without_a_tiling_the_tiles_are_the_windows() -> None:
     both = windows("ACGT", "ACGA")
-    tiles = cut(both, None)
+    tiles = cut(both, Span(1, 2), None)
     assert np.array_equal(tiles.packed[tiles.index[:, 0]], both)
+    assert tiles.span == Span(1, 2)
+
+
+def test_tiles_of_a_span_have_n_beyond_it() -> None:
+    tiles = cut(windows("TTTTCCCCGGGG"), Span(3, 8), Tiling(bases=4, halo=2))
+    assert [text(tiles.packed[tile]) for tile in tiles.index[0]] == ["NNTCCCCG", "CCCGGGNN"]
+    tiles = cut(windows("TTTTCCCCGGGG"), Span(-2, 8), Tiling(bases=4, halo=0))
+    assert [text(tiles.packed[tile]) for tile in tiles.index[0]] == ["NNTT", "TTCC"]
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -63,9 +64,9 @@ def test_a_model_on_tiles_equals_one_on_whole_windows(kernel: int, reverse: bool
     trunk = ConvolutionalTrunk(channels=6, hidden=7, kernel=kernel, bin=8)
     model = Model(trunk, AttentionPoolingHead(7, bins=0, pooling="sum", zero=False))
     assert trunk.tiling is not None
-    tiles = cut(packed, trunk.tiling)
+    tiles = cut(packed, Span(0, 96), trunk.tiling)
     assert len(tiles.packed) < 96 // 8 + 3 * 5
-    found = model(torch.from_numpy(tiles.packed), torch.from_numpy(tiles.index), reverse)
+    found = model(torch.from_numpy(tiles.packed), torch.from_numpy(tiles.index), tiles.span, reverse)
     # Independently: the whole window of the strand read, with N beyond its ends, through the same layers.
     one_hot = np.zeros((5, 96 + kernel - 1, 4), dtype=np.float32)
     for row, other in enumerate(changed):

@@ -1,0 +1,109 @@
+"""Packed windows to one-hot matrices on a CPU, by looking bytes up in a table.
+
+A packed window is its own one-hot matrix, a bit an entry (`seqstore.nucleotides`): a byte is two bases of four
+bits, the first base and the letter A lowest. A table with a row of 8 numbers for each of the 256 bytes unpacks it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+Ambiguous = Literal["zero", "fraction", "multihot"]
+
+
+def byte_table(ambiguous: str = "zero") -> npt.NDArray[np.float32]:
+    """What each of the 256 bytes is as two one-hot bases: (256, 8) float32.
+
+    ``ambiguous`` says what a base with several bits (an IUPAC code) becomes: ``zero`` nothing, as in the
+    study; ``fraction`` a share of 1 for each nucleotide; ``multihot`` 1 for each.
+    """
+    bits = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1, bitorder="little")[:, :4]
+    codes = bits.astype(np.float32)
+    n_bits = codes.sum(axis=1, keepdims=True)
+    if ambiguous == "zero":
+        codes = np.where(n_bits == 1, codes, np.float32(0))
+    elif ambiguous == "fraction":
+        codes = codes / np.maximum(n_bits, 1)
+    elif ambiguous != "multihot":
+        raise ValueError(f"ambiguous: {ambiguous!r} is none of zero, fraction, multihot")
+    byte = np.arange(256)
+    return np.concatenate([codes[byte % 16], codes[byte // 16]], axis=1)
+
+
+def one_hot(
+    packed: Bytes,
+    *,
+    start: int = 0,
+    length: int | None = None,
+    reverse: bool = False,
+    ambiguous: Ambiguous = "zero",
+    dtype: npt.DTypeLike = np.float32,
+) -> npt.NDArray[Any]:
+    """One-hot matrices (..., length, 4), A C G T, of packed windows (..., bytes).
+
+    Args:
+        packed: windows, two bases to a byte
+        start: first base to show; where that or the end is beyond a window stand zeros
+        length: bases to show, even; by default up to the end
+        reverse: show the opposite strand of these bases
+        ambiguous: as of `byte_table`
+        dtype: of the numbers
+    """
+    length = 2 * packed.shape[-1] - start if length is None else length
+    out = np.empty((*packed.shape[:-1], length, 4), dtype=dtype)
+    table = byte_table(ambiguous).astype(dtype)
+    windows = np.ascontiguousarray(packed).reshape(-1, packed.shape[-1])
+    unpack_into(windows, start, reverse, table, out.reshape(len(windows), 4 * length))
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def unpack_into(
+    packed: Bytes, start: int, reverse: bool, table: npt.NDArray[Any], out: npt.NDArray[Any]
+) -> None:  # pragma: no cover  (compiled)
+    """Unpack bases of windows (n, bytes), from ``start`` on, into ``out`` (n, 4 x bases), of the type of the table.
+
+    With ``reverse`` they are read on the other strand.
+    """
+    n_bases, length = 2 * packed.shape[1], out.shape[1] // 4
+    rows = table.copy()
+    if reverse:
+        rows = table[:, ::-1].copy()
+    of_byte = rows.reshape(-1)
+    first = min(max(-start, 0), length)
+    stop = max(min(n_bases - start, length), first)
+    for number in range(len(packed)):
+        window, flat = packed[number], out[number]
+        if reverse:
+            flat[4 * (length - first) :] = 0
+            flat[: 4 * (length - stop)] = 0
+        else:
+            flat[: 4 * first] = 0
+            flat[4 * stop :] = 0
+        at = (start + first) >> 1
+        half = (start + first) & 1
+        n_pairs = (stop - first) >> 1
+        source = window[at : at + n_pairs + half]
+        step, to = (-8, 4 * (length - first) - 8) if reverse else (8, 4 * first)
+        if half:
+            for pair in range(n_pairs):
+                byte = (source[pair] >> 4) | (source[pair + 1] << 4) & 255  # numba's shifts are of 64 bits
+                row, place = 8 * np.int64(byte), to + step * pair
+                for k in range(8):
+                    flat[place + k] = of_byte[row + k]
+        else:
+            for pair in range(n_pairs):
+                row, place = 8 * np.int64(source[pair]), to + step * pair
+                for k in range(8):
+                    flat[place + k] = of_byte[row + k]
+        if (stop - first) & 1:  # the last base has no other half
+            base = start + stop - 1
+            row = 8 * np.int64((window[base >> 1] >> np.uint8(4 * (base & 1))) & np.uint8(15))
+            place = 4 * (length - stop) if reverse else 4 * (stop - 1)
+            for k in range(4):
+                flat[place + k] = of_byte[row + k + (4 if reverse else 0)]

@@ -1,0 +1,31 @@
+"""Parts of an array's work in threads of this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+class Threads:
+    """Runs compiled code on parts of arrays side by side. It can be pickled, and carried over a fork."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"n": self.n, "_pool": None}
+
+    def run(self, work: Callable[[slice], None], n_items: int) -> None:
+        """Call ``work`` on slices that make up ``n_items``, one a thread; raises what the first of them raises."""
+        if self.n == 1 or n_items < self.n:
+            work(slice(0, n_items))
+            return
+        if (
+            self._pool is None or self._pool[0] != os.getpid()
+        ):  # threads do not come along when a process forks
+            self._pool = os.getpid(), ThreadPoolExecutor(self.n, "seqstore")
+        edges = [n_items * number // self.n for number in range(self.n + 1)]
+        list(self._pool[1].map(work, map(slice, edges[:-1], edges[1:])))
