@@ -17,8 +17,9 @@ import xarray as xr
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from analysis.dosage import dosage_of, fill_missing
+from analysis.dosage import fill_missing
 from analysis.labels import labels_of
+from seqstore.dosage import dosage_of
 from seqstore.splits import TRAIN
 
 FloatArray = npt.NDArray[np.float64]

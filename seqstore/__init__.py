@@ -1,5 +1,6 @@
 """Personal genomes as a chunked, labelled store of haplotype windows."""
 
+from seqstore.accessor import SequenceAccessor
 from seqstore.errors import CorruptChunkError, InputError
 from seqstore.reader import HaplotypeReader
 from seqstore.splits import open_split, write_split
@@ -9,6 +10,7 @@ __all__ = [
     "CorruptChunkError",
     "HaplotypeReader",
     "InputError",
+    "SequenceAccessor",
     "open_split",
     "open_store",
     "open_variants",

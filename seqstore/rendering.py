@@ -94,11 +94,11 @@ def render(
     """
     n_individuals, block, ploidy = shape
     for i in range(len(genes)):
-        gene, individual = genes[i], individuals[i]
-        inside = 0 <= gene < len(chunks) and 0 <= individual < n_individuals
+        inside = 0 <= genes[i] < len(chunks) and 0 <= individuals[i] < n_individuals
         if not (inside and 0 <= haplotypes[i] and haplotypes[i] + out.shape[1] <= ploidy):
             return OUTSIDE, i
-        if chunks[gene, individual // block, _PHASES] == 0:
+    for i in range(len(genes)):
+        if chunks[genes[i], individuals[i] // block, _PHASES] == 0:
             return CLOSED, i
     for i in range(len(genes)):
         chunk = chunks[genes[i], individuals[i] // block]

@@ -32,13 +32,14 @@ def open_store(path: str | Path) -> xr.Dataset:
     """Open a finished store: the arrays of docs/format.md with gene and individual coordinates.
 
     Nothing but coordinates is read until it is used; selections of ``haplotype_sequence`` decode only the
-    individuals they name.
+    individuals they name. Sequences, one-hot matrices and dosages by label: ``store.seq`` (`seqstore.accessor`).
 
     Raises:
         InputError: no store stands there, its build is unfinished, or its format is newer.
     """
     check_store(path)
     store: xr.Dataset = xr.open_zarr(place_of(path), chunks=None, consolidated=False)
+    store.encoding["source"] = place_of(path)
     return store.drop_vars("built")
 
 

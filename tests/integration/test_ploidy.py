@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import seqstore
-from analysis.dosage import dosage_of
 from seqstore.build import build
 from seqstore.coordinates import window_coordinates
+from seqstore.dosage import dosage_of
 from seqstore.errors import InputError
 from seqstore.nucleotides import decode, unpack
 from tests.conftest import Call, Cohort, write_cohort

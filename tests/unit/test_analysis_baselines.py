@@ -11,9 +11,9 @@ from sklearn.linear_model import ElasticNetCV
 from sklearn.model_selection import KFold
 
 from analysis.baselines import METHODS, Baselines, fit_baselines, fit_gene
-from analysis.dosage import dosage_of
 from analysis.expression import expression_of
 from analysis.splits import split_people
+from seqstore.dosage import dosage_of
 from seqstore.errors import InputError
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from analysis_datasets import store_of, variants_of
 
-from analysis.dosage import check_length, dosage_of, fill_missing
+from analysis.dosage import check_length, fill_missing
+from seqstore.dosage import dosage_of
 from seqstore.errors import InputError
 
 STORE = store_of(["chr1", "chr1"], 3, tss=[1000, 5000])
