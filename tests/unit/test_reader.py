@@ -47,9 +47,9 @@ def write_store(folder: Path, windows: Windows, *, people_in_chunk: int | None =
         serializer=WindowCodec(),
         compressors=None,
         filters=None,
+        config={"write_empty_chunks": True},
     )
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        array[:] = windows
+    array[:] = windows
     return folder / "s.zarr"
 
 
