@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def decoded_by_the_book(encoded: bytes) -> list[list[bytes]]:
     base, start, deleted, inserted = columns
     codes, insertions = list(tables[at : at + n_sub]), nibbles(tables[at + n_sub :])[:n_inserted]
     windows = []
-    for first, stop in zip([0, *ends[:-1]], ends, strict=True):
+    for first, stop in pairwise([0, *ends]):
         one, n_of_indels = lists[first:stop], 0
         while one[0] == 255:
             n_of_indels, one = n_of_indels + 255, one[1:]
