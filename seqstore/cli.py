@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from seqstore.commands import run
 from seqstore.config import BuildConfig
+from seqstore.export import export
 from seqstore.prepare import prepare_expression
 from seqstore.simulate import simulate
 
@@ -71,6 +72,7 @@ def main() -> NoReturn:
             "append": append,
             "info": info,
             "verify": verify,
+            "export": export,
             "expression": prepare_expression,
             "simulate": simulate,
         },

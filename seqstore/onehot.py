@@ -58,7 +58,8 @@ def one_hot(
     out = np.empty((*packed.shape[:-1], length, 4), dtype=dtype)
     table = byte_table(ambiguous).astype(dtype)
     windows = np.ascontiguousarray(packed).reshape(-1, packed.shape[-1])
-    unpack_into(windows, start, reverse, table, out.reshape(len(windows), 4 * length))
+    kind = np.dtype(f"u{table.itemsize}")  # what a number is does not matter to who copies it
+    unpack_into(windows, start, reverse, table.view(kind), out.view(kind).reshape(len(windows), 4 * length))
     return out
 
 

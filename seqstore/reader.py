@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqstore.codec import WindowChunk
+from seqstore.codec import WindowChunk, WindowCodec
 from seqstore.errors import CorruptChunkError, InputError
 from seqstore.layout import identity_of, open_group
 from seqstore.locations import LocalFiles, place_of
@@ -55,6 +55,10 @@ class HaplotypeReader:
         self._threads = Threads(threads)
         self._files = LocalFiles(self.path, identity_of(attributes), cache)
         array = open_group(self.path)["haplotype_sequence"]
+        if not isinstance(array.serializer, WindowCodec):
+            raise InputError(
+                f"{path}: was exported with stock codecs; read it with xarray, or read the store itself"
+            )
         self.n_genes, self.n_individuals = array.shape[:2]
         self._shape = np.array([self.n_individuals, array.chunks[1], PLOIDY])
         self._open = self._nothing_open()

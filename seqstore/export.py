@@ -1,0 +1,171 @@
+"""`seqstore export`: a store for readers that have no seqstore, and for the scripts of the reference study."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from scipy import stats
+from tqdm import tqdm
+from zarr.codecs import ZstdCodec
+
+from seqstore.errors import InputError
+from seqstore.expression import standardise
+from seqstore.layout import open_group
+from seqstore.locations import is_url, place_of
+from seqstore.onehot import one_hot
+from seqstore.outputs import check_folder
+from seqstore.reader import HaplotypeReader
+from seqstore.splits import TEST, TRAIN, VALIDATION, open_split
+from seqstore.store import check_store, open_store
+
+logger = logging.getLogger(__name__)
+
+_ROLES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+_SEQUENCE = "haplotype_sequence"
+#: Rows of one-hot sequence in memory at once.
+_ROWS = 16
+
+
+def export(
+    store: str,
+    output: str,
+    *,
+    stock_codecs: bool = False,
+    hdf5: bool = False,
+    split: str | None = None,
+    role: str | None = None,
+    assay: str | None = None,
+) -> None:
+    """Write a store in another form: Zarr with stock codecs, or HDF5 as the reference study has it.
+
+    Args:
+        store: path of the store
+        output: what is written: a folder, or with --hdf5 a file
+        stock_codecs: the same store with the windows compressed by zstd alone, which any Zarr v3 library reads
+        hdf5: one row a gene and individual: seqs (float16 one-hot), genes, samples, ancestries, Y, Z, P
+        split: with --hdf5: only the rows that have a role in this split
+        role: with --split: train, validation or test
+        assay: with --hdf5: which expression, where the store has several
+    """
+    if stock_codecs == hdf5:
+        raise InputError("export: give one of --stock-codecs and --hdf5")
+    if not hdf5 and (split or assay):
+        raise InputError("export: --split, --role and --assay go with --hdf5; a store is exported whole")
+    if (role is not None and split is None) or (role is not None and role not in _ROLES):
+        raise InputError(f"role: {role} goes with --split, and is one of {', '.join(_ROLES)}")
+    check_store(store)
+    if os.path.lexists(output):
+        raise InputError(f"{output}: exists; choose another output or remove it")
+    check_folder(Path(output).parent)
+    if hdf5:
+        _export_hdf5(store, Path(output), _wanted(store, split, role), assay)
+    else:
+        _export_stock(store, Path(output))
+    logger.info("%s: written", output)
+
+
+def _export_stock(store: str, output: Path) -> None:
+    if is_url(place_of(store)):
+        raise InputError(f"{store}: copy the store to this machine first")
+    with _written_aside(output) as aside:
+        shutil.copytree(store, aside, ignore=lambda folder, _: [_SEQUENCE] if folder == str(store) else [])
+        source = open_group(place_of(store))[_SEQUENCE]
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            target = zarr.open_group(aside, mode="r+").create_array(
+                _SEQUENCE,
+                shape=source.shape,
+                chunks=source.chunks,
+                dtype=source.dtype,
+                compressors=(ZstdCodec(level=3, checksum=True),),
+                fill_value=0,
+                dimension_names=source.metadata.dimension_names,
+                attributes=dict(source.attrs),
+            )
+            for gene in tqdm(range(source.shape[0]), "exporting", disable=None):
+                target[gene] = source[gene]
+
+
+def _wanted(store: str, split: str | None, role: str | None) -> npt.NDArray[np.bool_] | None:
+    """The cells (gene, individual) of a split that are wanted; None = all."""
+    if split is None:
+        return None
+    roles = open_split(store, split)["split"].transpose("gene", "individual").values
+    wanted: npt.NDArray[np.bool_] = roles > 0 if role is None else roles == _ROLES[role]
+    if not wanted.any():
+        raise InputError(
+            f"split: nobody has the role {role or 'train, validation or test'} in {split!r} of {store}"
+        )
+    return wanted
+
+
+def _export_hdf5(store: str, output: Path, wanted: npt.NDArray[np.bool_] | None, assay: str | None) -> None:
+    """The layout of the study's construct_h5_dataset.py: rows by gene, and by individual within a gene.
+
+    Y is the expression as it is in the store; Z and P, its z-score and percentile, are of all measured people of the
+    gene, as in the study, with those of the test. Without a population, ancestries are empty texts.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise InputError(f"export: --hdf5 needs h5py ({error}); pip install seqstore[hdf5]") from error
+    ds = open_store(store)
+    assays = [str(name) for name in ds["assay"].values]
+    if assay is None and len(assays) > 1:
+        raise InputError(f"assay: {store} has {', '.join(assays)}; name one")
+    if assay is not None and assay not in assays:
+        raise InputError(f"assay: {store} has no {assay!r}; it has {', '.join(assays)}")
+    expression = ds["expression"].sel(assay=assay or assays[0]).transpose("gene", "individual").values
+    z = standardise(expression, np.isfinite(expression))
+    cells = np.argwhere(np.ones_like(expression, dtype=bool) if wanted is None else wanted)
+    reader = HaplotypeReader(store)
+    population = ds["population"].values if "population" in ds.coords else np.full(len(ds.individual), "")
+    text = h5py.string_dtype()
+    with _written_aside(output) as aside, h5py.File(aside, "w") as file:
+        n = len(cells)
+        shape = (2, reader.length, 4)
+        sequences = file.create_dataset("seqs", (n, *shape), "float16", maxshape=(None, *shape))
+        for name, labels in (
+            ("genes", ds["gene"].values[cells[:, 0]]),
+            ("samples", ds["individual"].values[cells[:, 1]]),
+            ("ancestries", population[cells[:, 1]]),
+        ):
+            file.create_dataset(name, data=labels.astype(object), dtype=text, maxshape=(None,))
+        for name, values in (("Y", expression), ("Z", z), ("P", _percentiles(expression))):
+            file.create_dataset(name, data=values[tuple(cells.T)], maxshape=(None,))
+        for first in tqdm(range(0, n, _ROWS), "exporting", unit=f"{_ROWS} rows", disable=None):
+            rows = cells[first : first + _ROWS]
+            windows = reader.read(rows[:, 0], rows[:, 1])
+            sequences[first : first + len(rows)] = one_hot(windows, dtype=np.float16)
+
+
+def _percentiles(expression: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """For each gene, the share in percent of its measured people whose expression is as low; NaN = not measured."""
+    found = np.full(expression.shape, np.nan)
+    for percentile, values in zip(found, expression, strict=True):
+        known = np.isfinite(values)
+        if known.any():
+            percentile[known] = stats.percentileofscore(values[known], values[known])
+    return found
+
+
+@contextmanager
+def _written_aside(output: Path) -> Iterator[Path]:
+    """A place to write what shall stand at ``output`` once it is whole."""
+    aside = output.with_name(f"{output.name}.{uuid.uuid4().hex}.partial")
+    try:
+        yield aside
+        os.replace(aside, output)
+    finally:
+        remove: Any = shutil.rmtree if aside.is_dir() else Path.unlink
+        if aside.exists():
+            remove(aside)
