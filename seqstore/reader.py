@@ -110,7 +110,7 @@ class HaplotypeReader:
             genes, individuals, haplotypes = (positions[part] for positions in where)
             self._render(genes, individuals, haplotypes, windows[part])
 
-        self._threads.run(make, n)
+        self._threads.run(make, n, windows.nbytes)
         return out
 
     def haplotype_id(self, gene: int) -> npt.NDArray[np.int32]:

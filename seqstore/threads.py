@@ -7,6 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+#: To hand work to a thread and wait for it takes as long as to write so many bytes.
+WORTH_A_THREAD = 2 << 20
+
 
 class Threads:
     """Runs compiled code on parts of arrays side by side. It can be pickled, and carried over a fork."""
@@ -18,14 +21,18 @@ class Threads:
     def __getstate__(self) -> dict[str, Any]:
         return {"n": self.n, "_pool": None}
 
-    def run(self, work: Callable[[slice], None], n_items: int) -> None:
-        """Call ``work`` on slices that make up ``n_items``, one a thread; raises what the first of them raises."""
-        if self.n == 1 or n_items < self.n:
+    def run(self, work: Callable[[slice], None], n_items: int, n_bytes: int) -> None:
+        """Call ``work`` on slices that make up ``n_items``, one a thread; raises what the first of them raises.
+
+        ``n_bytes`` is what all of it will write: little work is not divided.
+        """
+        n = min(self.n, n_items, n_bytes // WORTH_A_THREAD)
+        if n <= 1:
             work(slice(0, n_items))
             return
         if (
             self._pool is None or self._pool[0] != os.getpid()
         ):  # threads do not come along when a process forks
             self._pool = os.getpid(), ThreadPoolExecutor(self.n, "seqstore")
-        edges = [n_items * number // self.n for number in range(self.n + 1)]
+        edges = [n_items * number // n for number in range(n + 1)]
         list(self._pool[1].map(work, map(slice, edges[:-1], edges[1:])))

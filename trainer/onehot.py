@@ -12,7 +12,7 @@ from seqstore.onehot import byte_table, unpack_into
 from seqstore.threads import Threads
 
 #: As numpy has no bfloat16, numbers are copied as integers of their size.
-_INTEGER = {2: torch.int16, 4: torch.int32}
+_INTEGER = {2: torch.uint16, 4: torch.uint32}
 
 
 class OneHot(nn.Module):
@@ -27,28 +27,36 @@ class OneHot(nn.Module):
     def __init__(self, ambiguous: str = "zero") -> None:
         super().__init__()
         self.register_buffer("table", torch.from_numpy(byte_table(ambiguous)), persistent=False)
+        self._ambiguous = ambiguous
         self._threads = Threads(torch.get_num_threads())
 
     def forward(
-        self, packed: Tensor, *, start: int = 0, length: int | None = None, reverse: bool = False
+        self,
+        packed: Tensor,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        reverse: bool = False,
+        out: Tensor | None = None,
     ) -> Tensor:
         """The bases from ``start`` on, an even number of them, by default all up to the end.
 
-        Beyond a window stand zeros. With ``reverse`` these bases are read on the other strand.
+        Beyond a window stand zeros. With ``reverse`` these bases are read on the other strand. On a CPU they are
+        written to ``out``, if that is given.
         """
         device = packed.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
         length = 2 * packed.shape[1] - start if length is None else length
-        unpack = self._unpack_on_cpu if device == "cpu" else self._unpack
-        return unpack(packed, start, length, reverse, self.table.to(dtype))
-
-    def _unpack_on_cpu(self, packed: Tensor, start: int, length: int, reverse: bool, table: Tensor) -> Tensor:
-        out = torch.empty(len(packed), length, 4, dtype=table.dtype)
-        kind = _INTEGER[table.itemsize]
+        if device != "cpu":
+            return self._unpack(packed, start, length, reverse, self.table.to(dtype))
+        if out is None:
+            out = torch.empty(len(packed), length, 4, dtype=dtype)
+        table, kind = self.table.to(out.dtype), _INTEGER[out.itemsize]
         numbers: Any = out.view(kind).numpy().reshape(len(packed), 4 * length)
         windows, rows = packed.contiguous().numpy(), table.view(kind).numpy()
+        span: dict[str, Any] = {"start": start, "reverse": reverse, "ambiguous": self._ambiguous}
         self._threads.run(
-            lambda part: unpack_into(windows[part], start, reverse, rows, numbers[part]), len(packed)
+            lambda part: unpack_into(windows[part], rows, numbers[part], **span), len(packed), numbers.nbytes
         )
         return out
 

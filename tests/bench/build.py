@@ -73,16 +73,16 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true", help="measure peak memory instead")
     parser.add_argument("--scaling", action="store_true", help="measure 1 and --workers workers instead")
     options = parser.parse_args()
-    print(_machine())
+    print(machine())
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         if options.memory or options.scaling:
             _print_of_workers(Path(folder), options)
             return
-        cohorts = [_config_of(path) for path in options.config]
+        cohorts = [config_of(path) for path in options.config]
         if options.simulated:
             if not Path(options.simulated).exists():
                 simulate(options.simulated, **SIMULATED)
-            cohorts.append(_config_of(Path(options.simulated) / "build.yaml"))
+            cohorts.append(config_of(Path(options.simulated) / "build.yaml"))
         for number, config in enumerate(cohorts):
             for length in options.lengths:
                 for variants in options.variants:
@@ -94,7 +94,7 @@ def main() -> None:
                     _duel(changed, work, options)
 
 
-def _config_of(path: str | Path) -> BuildConfig:
+def config_of(path: str | Path) -> BuildConfig:
     keys = jsonargparse.ArgumentParser()
     keys.add_argument("--config", action="config")
     keys.add_class_arguments(BuildConfig)
@@ -289,7 +289,7 @@ def _print_table(header: list[str], rows: list[list[str]]) -> None:
     sys.stdout.flush()
 
 
-def _machine() -> str:
+def machine() -> str:
     names = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     model = next(names, platform.machine()).split(":")[-1].strip()
     tools = (

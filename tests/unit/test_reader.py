@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 import zarr
 import zstandard
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import seqstore
@@ -121,7 +121,12 @@ def stores(draw: st.DrawFn) -> Windows:
     return np.stack([windows[rng.integers(0, len(windows), (n_people, 2))] for windows in genes])
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture(autouse=True)
+def threads_for_little_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqstore.threads.WORTH_A_THREAD", 1)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(windows=stores(), people_in_chunk=st.integers(1, 4), threads=st.integers(1, 3))
 def test_reader_xarray_and_the_book_agree(
     tmp_path_factory: pytest.TempPathFactory, windows: Windows, people_in_chunk: int, threads: int
