@@ -43,11 +43,13 @@ class GeneBatches:
         self._crops = crops
         self._learners = learners
         self._config = config
-        self._people = {
+        people = {
             int(gene): np.flatnonzero(learners.train[gene] & (crops.ids(gene) >= 0).any(axis=1))
             for gene in learners.genes.tolist()
         }
-        self._genes = np.array([gene for gene, people in self._people.items() if len(people) >= 2])
+        self._sampler = config.sampler(
+            {gene: of_gene for gene, of_gene in people.items() if len(of_gene) >= 2}
+        )
 
     def at(self, step: int, *, rank: int = 0, n_ranks: int = 1) -> list[GeneBatch]:
         """The gene batches of one process in one optimiser step: every ``n_ranks``-th of the step's."""
@@ -55,19 +57,14 @@ class GeneBatches:
         return [self.batch(step * n + place) for place in range(rank, n, n_ranks)]
 
     def epoch(self, step: int) -> float:
-        """How often each gene has been seen after so many steps."""
-        return step * self._config.genes_per_step / len(self._genes)
+        """How many epochs of the sampler so many steps are."""
+        return step * self._config.genes_per_step / self._sampler.n
 
     def batch(self, number: int) -> GeneBatch:
-        """The gene batch of that number; each pass over the genes has an order of its own."""
+        """The gene batch of that number."""
         config = self._config
-        epoch, place = divmod(number, len(self._genes))
-        order = np.random.default_rng([config.seed, 0, epoch]).permutation(self._genes)
-        gene = int(order[place])
-        rng = np.random.default_rng([config.seed, 1, number])
-        people = self._people[gene]
-        if config.people is not None and config.people < len(people):
-            people = np.sort(rng.choice(people, config.people, replace=False))
+        gene, people = self._sampler.draw(number)
+        rng = np.random.default_rng([config.seed, 2, number])
         reverse = bool(rng.random() < config.reverse_complement)
         bases = int(rng.integers(-config.max_shift, config.max_shift, endpoint=True))
         windows, haplotype = distinct_windows(self._crops, gene, people)

@@ -13,13 +13,17 @@ builds what the loop uses. One of your own goes by its dotted path (``class_path
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jsonargparse
+import numpy as np
+import numpy.typing as npt
 
 from seqstore.errors import InputError
+from trainer.samplers import EveryPerson, RandomPeople, Sampler
 
 if TYPE_CHECKING:  # torch takes seconds to import: not before a config is known to be good
     from trainer.head import HaplotypeHead
@@ -228,7 +232,9 @@ class FitConfig:
         trunk: Convolutional, Enformer or a dotted path of your own
         head: AttentionHead or a dotted path of your own
         objective: PairwiseRegression or a dotted path of your own
-        people: people in a gene batch, drawn anew each time; default all training people of the gene
+        people: people in a gene batch; default all training people of the gene
+        sampling: the people of a gene batch are random each time, or every person of a gene has one turn an epoch
+        draws_per_gene: random gene batches of each gene in an epoch; 250 of 2 people are the study's pairs
         genes_per_step: gene batches in one optimiser step, over all processes
         microbatch: windows in memory at once; larger gene batches take two passes for the same gradient
         reverse_complement: probability that a gene batch is read on the other strand; at 0 predictions read the
@@ -258,6 +264,8 @@ class FitConfig:
     head: Head = field(default_factory=AttentionHead)
     objective: Objective = field(default_factory=PairwiseRegression)
     people: int | None = None
+    sampling: Literal["random", "everyone"] = "random"
+    draws_per_gene: int = 1
     genes_per_step: int = 4
     microbatch: int = 512
     reverse_complement: float = 0.5
@@ -284,7 +292,15 @@ class FitConfig:
             self.people is None or self.people >= 2,
             f"people: {self.people} people make no pair; give 2 or more",
         )
-        for name in ("genes_per_step", "microbatch", "steps", "validate_every"):
+        _require(
+            self.sampling == "random" or self.people is not None,
+            "sampling: everyone takes turns in gene batches of how many people? give people",
+        )
+        _require(
+            self.sampling == "random" or self.draws_per_gene == 1,
+            f"draws_per_gene: {self.draws_per_gene} draws, but with sampling: everyone a person has one turn an epoch",
+        )
+        for name in ("genes_per_step", "microbatch", "steps", "validate_every", "draws_per_gene"):
             value = getattr(self, name)
             _require(value >= 1, f"{name}: {value} is not positive")
         for name in ("max_shift", "warmup", "weight_decay", "clip", "patience", "seed"):
@@ -297,6 +313,13 @@ class FitConfig:
         )
         _require(bool(self.name), "name: is empty")
         _require(bool(self.output), "output: is empty")
+
+    def sampler(self, people: Mapping[int, npt.NDArray[np.int64]]) -> Sampler:
+        """What draws gene batches, given the training people of each gene."""
+        if self.sampling == "everyone":
+            assert self.people is not None
+            return EveryPerson(people, size=self.people, seed=self.seed)
+        return RandomPeople(people, size=self.people, draws=self.draws_per_gene, seed=self.seed)
 
 
 def as_mapping(config: FitConfig) -> dict[str, Any]:

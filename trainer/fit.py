@@ -36,7 +36,8 @@ def fit(config: FitConfig) -> None:
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from trainer.batches import GeneBatches
+    from trainer.ahead import Ahead
+    from trainer.batches import GeneBatch, GeneBatches
     from trainer.devices import open_fabric
     from trainer.model import build_model
     from trainer.passes import Passes
@@ -80,11 +81,15 @@ def fit(config: FitConfig) -> None:
         disable=None if fabric.is_global_zero else True,
     )
     model.train()
-    with progress, logging_redirect_tqdm():
+
+    def batches_of(step: int) -> list[GeneBatch]:
+        return batches.at(step, rank=fabric.global_rank, n_ranks=n_processes)
+
+    with progress, logging_redirect_tqdm(), Ahead(batches_of) as data:
         while state.step < config.steps and not is_stale(state.step, state.best_step, config):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, config)
-            mine = batches.at(state.step, rank=fabric.global_rank, n_ranks=n_processes)
+            mine = data.at(state.step)
             for number, batch in enumerate(mine, start=1):
                 # Processes average their gradients; each gene batch is to weigh 1 / genes_per_step.
                 weight = n_processes / config.genes_per_step
@@ -139,7 +144,13 @@ def fit(config: FitConfig) -> None:
                     found.loss,
                     found.r,
                 )
-    logger.info("%s: %d steps, best at %d", run.path, state.step, state.best_step)
+    logger.info(
+        "%s: %d steps, best at %d; %.1f%% of the time was spent waiting for data",
+        run.path,
+        state.step,
+        state.best_step,
+        100 * data.share_waited,
+    )
 
 
 def learning_rate(step: int, config: FitConfig) -> float:

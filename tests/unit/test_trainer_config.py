@@ -85,6 +85,12 @@ def test_a_config_written_and_read_is_the_same(tmp_path: Path) -> None:
         (["--assay", "liver"], "assay: .* has no 'liver'; it has expression"),
         (["--store", "nowhere"], "nowhere: no store here"),
         (["--people", "1"], "people: 1 people make no pair"),
+        (["--sampling", "everyone"], "sampling: everyone takes turns in gene batches of how many people"),
+        (
+            ["--sampling", "everyone", "--people", "4", "--draws_per_gene", "2"],
+            "draws_per_gene: 2 draws, but",
+        ),
+        (["--draws_per_gene", "0"], "draws_per_gene: 0 is not positive"),
         (["--people", "13"], "people: 13 in a gene batch, but gene G1 has 12 to train"),
         (["--head.bins", "5"], "head.bins: 5 centre bins, but a window has 4"),
         (["--head.pooling", "max"], "pooling"),
