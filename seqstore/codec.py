@@ -20,7 +20,7 @@ from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
 from zarr.core.common import JSON, parse_named_configuration
 
 from seqstore.earlier_codec import rows_of
-from seqstore.edits import Edits, find_edits
+from seqstore.edits import Edits, all_n, find_edits
 from seqstore.errors import CorruptChunkError
 from seqstore.nucleotides import pack, unpack
 from seqstore.rendering import NO_WINDOW, RENDERED, Rendering, render
@@ -63,9 +63,11 @@ def encode_windows(windows: Bytes, which: npt.NDArray[np.integer], level: int = 
     Raises:
         ValueError: there are more than `MAX_WINDOWS` windows.
     """
-    is_kept = windows.any(axis=1)
+    is_kept = ~all_n(windows)
     number = np.append(np.where(is_kept, np.cumsum(is_kept) - 1, NO_WINDOW), NO_WINDOW)
-    windows, cells = windows[is_kept], number[which]
+    cells = number[which]
+    if not is_kept.all():  # else without a copy
+        windows = windows[is_kept]
     if len(windows) > MAX_WINDOWS:
         raise ValueError(
             f"{len(windows)} distinct windows in a chunk, at most {MAX_WINDOWS}; use smaller chunks"

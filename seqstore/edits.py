@@ -64,6 +64,18 @@ def both_phases(template: Bytes) -> Bytes:
     return phases
 
 
+@numba.njit(cache=True, nogil=True)
+def all_n(windows: Bytes) -> npt.NDArray[np.bool_]:  # pragma: no cover  (compiled)
+    """Which of packed windows (n, bytes) are nothing but N; looks no further than to their first other base."""
+    found = np.ones(len(windows), dtype=np.bool_)
+    for number in range(len(windows)):
+        for byte in windows[number]:
+            if byte:
+                found[number] = False
+                break
+    return found
+
+
 def find_edits(template: Bytes, windows: Bytes) -> Edits:
     """The edits that make packed windows (n, bytes) of a packed template (bytes,)."""
     windows = np.ascontiguousarray(windows)
