@@ -12,14 +12,13 @@ a window has the bytes of one of them. `seqstore.rendering` makes the windows ag
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.extending import intrinsic
+
+from seqstore.memory import word_at
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -98,20 +97,6 @@ def find_edits(template: Bytes, windows: Bytes) -> Edits:
     )
 
 
-def _load_eight_bytes(_: Any, address: Any) -> Any:
-    """The 8 bytes at an address, as one number."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        loaded = builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(types.intp), generate
-
-
-_eight_bytes: Any = intrinsic(_load_eight_bytes)
-
-
 @numba.njit(cache=True, nogil=True)
 def _code_at(packed: Bytes, base: int) -> int:  # pragma: no cover  (compiled)
     code: int = (packed[base >> 1] >> np.uint8(4 * (base & 1))) & np.uint8(15)
@@ -133,7 +118,7 @@ def _n_equal(window: Bytes, at: int, phases: Bytes, of: int) -> int:  # pragma: 
         here, there, n = here + 1, there + 1, 1
     mine, others = window.ctypes.data + here, phases[moved].ctypes.data + there
     while n + 16 <= most:
-        differ = _eight_bytes(mine) ^ _eight_bytes(others)
+        differ = word_at(mine) ^ word_at(others)
         if differ:
             while not differ & np.uint64(15):
                 differ, n = differ >> np.uint64(4), n + 1

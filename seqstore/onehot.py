@@ -13,9 +13,8 @@ from typing import Any, Literal
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.extending import intrinsic
+
+from seqstore.memory import reversed_bits, spread_16, spread_32, word_at
 
 Bytes = npt.NDArray[np.uint8]
 Ambiguous = Literal["zero", "fraction", "multihot"]
@@ -136,57 +135,6 @@ def _look_up(
                 flat[place + k] = of_byte[row + k + (4 if reverse else 0)]
 
 
-def _reverse_bits(_: Any, word: Any) -> Any:
-    """The bits of a number in the opposite order."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        i64 = ir.IntType(64)
-        function = builder.module.declare_intrinsic("llvm.bitreverse", [i64], ir.FunctionType(i64, [i64]))
-        return builder.call(function, arguments)
-
-    return types.uint64(types.uint64), generate
-
-
-def _load_word(_: Any, address: Any) -> Any:
-    """The 8 bytes at an address, as one number."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        loaded = builder.load(builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()))
-        loaded.align = 1
-        return loaded
-
-    return types.uint64(types.intp), generate
-
-
-def _spreader(bits: int) -> Any:
-    """An intrinsic that writes 64 numbers of so many bits to an address: a given one where a bit is set, else 0."""
-
-    def spread(_: Any, address: Any, word: Any, one: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            i32, n = ir.IntType(32), 512 // bits
-            vector = ir.VectorType(ir.IntType(bits), n)
-            single = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), builder.trunc(arguments[2], ir.IntType(bits)), i32(0)
-            )
-            ones = builder.shuffle_vector(single, single, ir.Constant(ir.VectorType(i32, n), [0] * n))
-            for part in range(64 // n):
-                shifted = builder.lshr(arguments[1], ir.IntType(64)(part * n))
-                mask = builder.bitcast(builder.trunc(shifted, ir.IntType(n)), ir.VectorType(ir.IntType(1), n))
-                place = builder.add(arguments[0], ir.IntType(64)(64 * part))
-                chosen = builder.select(mask, ones, ir.Constant(vector, [0] * n))
-                builder.store(chosen, builder.inttoptr(place, vector.as_pointer()), align=1)
-            return context.get_dummy_value()
-
-        return types.void(types.intp, types.uint64, types.uint64), generate
-
-    return intrinsic(spread)
-
-
-_reversed: Any = intrinsic(_reverse_bits)
-_word: Any = intrinsic(_load_word)
-_spread_16, _spread_32 = _spreader(16), _spreader(32)
-
-
 @numba.njit(cache=True, nogil=True)
 def _single(word: np.uint64) -> np.uint64:  # pragma: no cover  (compiled)
     """A number of 16 bases, without those that have several bits."""
@@ -220,13 +168,13 @@ def _spread_all(spread: Any, size: int) -> Any:
             to, half = first, (start + first) & 1
             at = (start + first) >> 1
             while to + 16 <= stop and at + 8 + half <= n_bytes:
-                word = _word(source + at)
+                word = word_at(source + at)
                 if half:
                     word = (word >> np.uint64(4)) | (np.uint64(window[at + 8]) << np.uint64(60))
                 if only_single:
                     word = _single(word)
                 if reverse:
-                    spread(target + 4 * size * (length - to - 16), _reversed(word), one)
+                    spread(target + 4 * size * (length - to - 16), reversed_bits(word), one)
                 else:
                     spread(target + 4 * size * to, word, one)
                 to, at = to + 16, at + 8
@@ -244,4 +192,4 @@ def _spread_all(spread: Any, size: int) -> Any:
 
 
 #: By the size of a number in bytes.
-_SPREAD = {2: _spread_all(_spread_16, 2), 4: _spread_all(_spread_32, 4)}
+_SPREAD = {2: _spread_all(spread_16, 2), 4: _spread_all(spread_32, 4)}

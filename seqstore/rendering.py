@@ -12,12 +12,9 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
 from seqstore.edits import MORE, Edits, both_phases
+from seqstore.memory import array_at, copy_bytes
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -54,29 +51,6 @@ class Rendering:
         self.n_bytes = sum(array.nbytes for array in self._kept)
 
 
-def _call_memcpy(_: Any, target: Any, source: Any, n: Any) -> Any:
-    """Copy n bytes from one address to another: libc's memcpy, which no loop of numba's keeps up with."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        to, origin = (builder.inttoptr(place, ir.IntType(8).as_pointer()) for place in arguments[:2])
-        cgutils.raw_memcpy(builder, to, origin, arguments[2], 1)  # type: ignore[no-untyped-call]
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), generate
-
-
-def _cast_to_pointer(_: Any, address: Any) -> Any:
-    """An address as a pointer."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(types.intp), generate
-
-
-_copy_bytes: Any = intrinsic(_call_memcpy)
-_at: Any = intrinsic(_cast_to_pointer)
-_array: Any = numba.carray  # type: ignore[attr-defined]
 #: In compiled code int() leaves unsigned numbers unsigned, and those and signed ones add up to floats.
 _signed: Any = np.int64
 
@@ -103,7 +77,7 @@ def render(
     for i in range(len(genes)):
         chunk = chunks[genes[i], individuals[i] // block]
         cell = ploidy * (individuals[i] % block) + haplotypes[i]
-        numbers = _array(_at(chunk[_CELLS]), cell + out.shape[1], np.uint16)
+        numbers = array_at(chunk[_CELLS], cell + out.shape[1], np.uint16)
         for place in range(out.shape[1]):
             window, number = out[i, place], numbers[cell + place]
             if number == NO_WINDOW:
@@ -121,19 +95,19 @@ def _render_window(chunk: Ints, number: int, window: Bytes) -> bool:  # pragma: 
     both, this takes half as long again.
     """
     length = 2 * len(window)
-    ends = _array(_at(chunk[_ENDS]), number + 1, np.uint32)
-    lists = _array(_at(chunk[_LISTS]), _signed(ends[number]), np.uint8)
+    ends = array_at(chunk[_ENDS], number + 1, np.uint32)
+    lists = array_at(chunk[_LISTS], _signed(ends[number]), np.uint8)
     n_bytes, at_indel = _take(lists, _signed(ends[number - 1]) if number else 0)
     at = first = at_indel + n_bytes
     if n_bytes == 0:
-        _copy_bytes(window.ctypes.data, chunk[_PHASES], len(window))
+        copy_bytes(window.ctypes.data, chunk[_PHASES], len(window))
     elif not _apply_indels(chunk, lists[:first], at_indel, window):
         return False
-    base = _array(_at(chunk[_BASE]), chunk[_N_SUBSTITUTIONS], np.uint32)
-    change = _array(_at(chunk[_CHANGE]), chunk[_N_SUBSTITUTIONS], np.uint8)
-    start = _array(_at(chunk[_START]), chunk[_N_INDELS], np.uint32)
-    deleted = _array(_at(chunk[_DELETED]), chunk[_N_INDELS], np.uint32)
-    inserted = _array(_at(chunk[_INSERTED]), chunk[_N_INDELS], np.uint32)
+    base = array_at(chunk[_BASE], chunk[_N_SUBSTITUTIONS], np.uint32)
+    change = array_at(chunk[_CHANGE], chunk[_N_SUBSTITUTIONS], np.uint8)
+    start = array_at(chunk[_START], chunk[_N_INDELS], np.uint32)
+    deleted = array_at(chunk[_DELETED], chunk[_N_INDELS], np.uint32)
+    inserted = array_at(chunk[_INSERTED], chunk[_N_INDELS], np.uint32)
     substitution, indel, moved, moves_at = -1, -1, 0, -1
     while at < len(lists):
         more, at = _take(lists, at)
@@ -160,10 +134,10 @@ def _render_window(chunk: Ints, number: int, window: Bytes) -> bool:  # pragma: 
 def _apply_indels(chunk: Ints, lists: Bytes, at: int, window: Bytes) -> bool:  # pragma: no cover  (compiled)
     """Put together the stretches between the indels of a list and what these insert; whether that made sense."""
     length = 2 * len(window)
-    start = _array(_at(chunk[_START]), chunk[_N_INDELS], np.uint32)
-    deleted = _array(_at(chunk[_DELETED]), chunk[_N_INDELS], np.uint32)
-    inserted = _array(_at(chunk[_INSERTED]), chunk[_N_INDELS], np.uint32)
-    origin = _array(_at(chunk[_ORIGIN]), chunk[_N_INDELS], np.uint32)
+    start = array_at(chunk[_START], chunk[_N_INDELS], np.uint32)
+    deleted = array_at(chunk[_DELETED], chunk[_N_INDELS], np.uint32)
+    inserted = array_at(chunk[_INSERTED], chunk[_N_INDELS], np.uint32)
+    origin = array_at(chunk[_ORIGIN], chunk[_N_INDELS], np.uint32)
     to, of, indel = 0, 0, -1
     while at < len(lists):
         more, at = _take(lists, at)
@@ -175,7 +149,7 @@ def _apply_indels(chunk: Ints, lists: Bytes, at: int, window: Bytes) -> bool:  #
             return False
         _copy_bases(chunk[_PHASES], of, window, to, n)
         to += n
-        for code in _array(_at(chunk[_INSERTION] + _signed(origin[indel])), size, np.uint8):
+        for code in array_at(chunk[_INSERTION] + _signed(origin[indel]), size, np.uint8):
             if to & 1:
                 window[to >> 1] = window[to >> 1] & np.uint8(15) | code << np.uint8(4)
             else:
@@ -196,10 +170,10 @@ def _copy_bases(phases: int, of: int, window: Bytes, to: int, n: int) -> None:  
     moved = (to - of) & 1
     source = phases + moved * (len(window) + 1) + ((of + moved) >> 1)
     if to & 1:
-        byte = _array(_at(source), 1, np.uint8)[0]
+        byte = array_at(source, 1, np.uint8)[0]
         window[to >> 1] = window[to >> 1] & np.uint8(15) | byte & np.uint8(240)
         source, to, n = source + 1, to + 1, n - 1
-    _copy_bytes(window.ctypes.data + (to >> 1), source, (n + 1) >> 1)
+    copy_bytes(window.ctypes.data + (to >> 1), source, (n + 1) >> 1)
 
 
 @numba.njit(cache=True, nogil=True)
