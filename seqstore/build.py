@@ -66,9 +66,11 @@ _APART = 1 << 40
 def build(config: BuildConfig) -> None:
     """Build a store of haplotype windows from genotypes, a reference, genes and expression.
 
+    One that was stopped goes on; one that is finished stays as it is.
+
     Raises:
-        InputError: an input cannot be used, a store stands at ``config.store`` that is finished or was begun
-            with another config, or nothing can be written there (any more).
+        InputError: an input cannot be used, a store of another config or other inputs stands at ``config.store``,
+            or nothing can be written there (any more).
     """
     place = place_of(config.store)
     config = dataclasses.replace(config, store=place)
@@ -78,6 +80,9 @@ def build(config: BuildConfig) -> None:
         raise InputError(f"{place}: is in the memory of one process; set workers: 1, or give another place")
     with failures_named(place):
         status = _status_of_output(place, config)
+        if status == "complete":
+            logger.info("%s: complete already", place)
+            return
         plan = make_plan(config) if status != "building" else None
         fill_store(config, status, plan)
     logger.info("%s: complete", place)
@@ -108,11 +113,13 @@ def fill_store(
 
 
 def _status_of_output(place: str, config: BuildConfig) -> str | None:
-    """How far an unfinished build of the same config and inputs at a place has come; None if there is none."""
+    """How far a build of the same config and inputs at a place has come; None if there is none."""
     status = what_stands(place)
     if status is None:
         check_writable(place)
         return None
+    if status == "a finished store" and _is_same_build(place, config):  # stopped just when it was done, say
+        return "complete"
     if status not in ("scanning", "building"):
         raise InputError(f"{place}: {status} stands there already; give another path or remove it")
     check_same_build(place, config)
@@ -138,6 +145,15 @@ def check_same_build(place: str, config: BuildConfig) -> None:
         raise InputError(
             f"{place}: {changed} changed since this build was begun; remove the unfinished store, and build again"
         )
+
+
+def _is_same_build(place: str, config: BuildConfig) -> bool:
+    """Whether a store is, or is to be, what the config makes of its inputs as they are."""
+    try:
+        check_same_build(place, config)
+    except InputError:
+        return False
+    return True
 
 
 def what_stands(place: str) -> str | None:

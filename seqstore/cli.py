@@ -8,6 +8,7 @@ from typing import NoReturn
 from seqstore.commands import run
 from seqstore.config import BuildConfig
 from seqstore.export import export
+from seqstore.import_hdf5 import import_hdf5
 from seqstore.prepare import prepare_expression
 from seqstore.simulate import simulate
 
@@ -73,6 +74,7 @@ def main() -> NoReturn:
             "info": info,
             "verify": verify,
             "export": export,
+            "import-hdf5": import_hdf5,
             "expression": prepare_expression,
             "simulate": simulate,
         },

@@ -5,11 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +19,7 @@ from seqstore.expression import standardise
 from seqstore.layout import open_group
 from seqstore.locations import is_url, place_of
 from seqstore.onehot import one_hot
-from seqstore.outputs import check_folder
+from seqstore.outputs import check_folder, written_aside
 from seqstore.reader import HaplotypeReader
 from seqstore.splits import TEST, TRAIN, VALIDATION, open_split
 from seqstore.store import check_store, open_store
@@ -77,7 +73,7 @@ def export(
 def _export_stock(store: str, output: Path) -> None:
     if is_url(place_of(store)):
         raise InputError(f"{store}: copy the store to this machine first")
-    with _written_aside(output) as aside:
+    with written_aside(output) as aside:
         shutil.copytree(store, aside, ignore=lambda folder, _: [_SEQUENCE] if folder == str(store) else [])
         source = open_group(place_of(store))[_SEQUENCE]
         with zarr.config.set({"array.write_empty_chunks": True}):
@@ -130,7 +126,7 @@ def _export_hdf5(store: str, output: Path, wanted: npt.NDArray[np.bool_] | None,
     reader = HaplotypeReader(store)
     population = ds["population"].values if "population" in ds.coords else np.full(len(ds.individual), "")
     text = h5py.string_dtype()
-    with _written_aside(output) as aside, h5py.File(aside, "w") as file:
+    with written_aside(output) as aside, h5py.File(aside, "w") as file:
         n = len(cells)
         shape = (2, reader.length, 4)
         sequences = file.create_dataset("seqs", (n, *shape), "float16", maxshape=(None, *shape))
@@ -156,16 +152,3 @@ def _percentiles(expression: npt.NDArray[np.floating]) -> npt.NDArray[np.float64
         if known.any():
             percentile[known] = stats.percentileofscore(values[known], values[known])
     return found
-
-
-@contextmanager
-def _written_aside(output: Path) -> Iterator[Path]:
-    """A place to write what shall stand at ``output`` once it is whole."""
-    aside = output.with_name(f"{output.name}.{uuid.uuid4().hex}.partial")
-    try:
-        yield aside
-        os.replace(aside, output)
-    finally:
-        remove: Any = shutil.rmtree if aside.is_dir() else Path.unlink
-        if aside.exists():
-            remove(aside)

@@ -290,7 +290,7 @@ def test_an_output_that_exists(spoilt: Build) -> None:
     (store / "notes.txt").unlink()  # an empty folder is in nobody's way
     from seqstore.build import build as build_store
 
-    build_store(spoilt.cohort.config())
+    build_store(spoilt.cohort.config(length=180))
     before = sorted(store.rglob("*"))
     assert "a finished store stands there already" in spoilt.refused()
     assert sorted(store.rglob("*")) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -119,8 +120,10 @@ def test_a_build_on_s3_is_gone_on_with_by_two_workers(
     build(cohort.config(store=f"file://{local}"))
     assert objects(s3, url) == hashes(local)
     assert s3.ls("cohorts/some/where", refresh=True) == ["cohorts/some/where/store.zarr"]
+    build(config)  # nothing is left to do
     with pytest.raises(InputError, match=r"store\.zarr: a finished store stands there already"):
-        build(config)
+        build(dataclasses.replace(config, length=180))
+    assert objects(s3, url) == hashes(local)
 
 
 def test_a_store_on_s3_is_read_described_and_split(make_cohort: MakeCohort, s3: Any) -> None:
