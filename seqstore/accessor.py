@@ -135,6 +135,11 @@ class SequenceAccessor:
         return open_variants(source)
 
     def _gene(self, gene: str) -> str:
+        if "gene" not in self._ds.dims:
+            known = {str(self._ds[name].values) for name in ("gene", "gene_name") if name in self._ds}
+            if gene not in known:
+                raise KeyError(f"gene: this dataset has {self._ds['gene'].values} only, not {gene}")
+            return str(self._ds["gene"].values)
         position = self._positions("gene", gene)
         if not isinstance(position, int):
             raise TypeError("gene: give the label of one gene")
@@ -144,8 +149,13 @@ class SequenceAccessor:
         wanted = {"gene": gene, "individual": individual}
         at = {name: self._positions(name, labels) for name, labels in wanted.items() if labels is not None}
         if haplotype is not None:
+            if haplotype not in (0, 1):
+                raise KeyError(f"haplotype: there is no {haplotype}; give 0 or 1")
             at["haplotype"] = haplotype
-        return self._ds[["haplotype_sequence", "haplotype_id"]].isel(at)
+        if self._ds.sizes["byte"] != self._ds.attrs["length"] // 2:
+            raise ValueError("byte: this dataset has a part of the windows only; take the whole dataset")
+        chosen = self._ds[["haplotype_sequence", "haplotype_id"]].isel(at)
+        return chosen.transpose("gene", "individual", "haplotype", "byte", missing_dims="ignore")
 
     def _positions(self, dimension: str, wanted: Any) -> Any:
         """Where labels are along a dimension: an int, a slice or an array."""
@@ -157,13 +167,17 @@ class SequenceAccessor:
         index = self._ds.indexes[dimension]
         if isinstance(wanted, slice):
             first, last = (self._known(dimension, end) for end in (wanted.start, wanted.stop))
-            return index.slice_indexer(first, last)
+            return index.slice_indexer(first, last, wanted.step)
         if isinstance(wanted, str):
             return int(cast("int", index.get_loc(self._known(dimension, wanted))))
         labels = np.asarray(wanted)
         if labels.dtype == bool:
             if labels.shape != (len(index),):
                 raise ValueError(f"{dimension}: a mask of shape {labels.shape} for {len(index)}")
+            if isinstance(wanted, xr.DataArray) and not wanted.indexes.get(dimension, index).equals(index):
+                raise ValueError(
+                    f"{dimension}: the mask is of another selection or order; make it of this dataset"
+                )
             return np.flatnonzero(labels)
         if labels.ndim == 0:
             return int(cast("int", index.get_loc(self._known(dimension, str(labels)))))

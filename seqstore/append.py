@@ -17,6 +17,7 @@ import zarr
 from seqstore.additions import plan_with_additions
 from seqstore.build import check_same_build, fill_store, what_stands
 from seqstore.claim import Claim, claimed
+from seqstore.codec import WindowCodec
 from seqstore.config import BuildConfig
 from seqstore.earlier import EarlierStore
 from seqstore.errors import InputError
@@ -97,6 +98,8 @@ def _check_policies(config: BuildConfig, attributes: Mapping[str, Any]) -> None:
 def _check_contents(place: str, attributes: Mapping[str, Any]) -> None:
     """Refuse a store with arrays or groups that no build makes: they would be gone."""
     group: Any = zarr.open_group(place, mode="r")
+    if not isinstance(group["haplotype_sequence"].serializer, WindowCodec):
+        raise InputError(f"{place}: was exported with stock codecs; append to the store itself")
     known = {*RESERVED, *attributes["coordinates"].split()}
     if strange := sorted(set(group.keys()) - known):
         raise InputError(

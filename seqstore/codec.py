@@ -143,7 +143,31 @@ class WindowChunk:
 
     @cached_property
     def rendering(self) -> Rendering:
-        """What `seqstore.rendering.render` takes."""
+        """What `seqstore.rendering.render` takes.
+
+        Raises:
+            CorruptChunkError: the numbers in the chunk make no sense together.
+        """
+        try:
+            cells, template, edits = self._parts()
+        except (ValueError, IndexError, zstandard.ZstdError) as error:
+            raise CorruptChunkError(f"the tables of the chunk cannot be read ({error})") from error
+        length, ends = 2 * self.window_bytes, edits.ends.astype(np.int64)
+        windows = cells[cells != NO_WINDOW]
+        if not (
+            len(template) == self.window_bytes
+            and (edits.base < length).all()
+            and (edits.code < 16).all()
+            and edits.inserted.sum(dtype=np.int64) == len(edits.insertion)
+            and (np.diff(ends, prepend=0) >= 0).all()
+            and (ends <= len(edits.lists)).all()
+            and (windows < len(ends)).all()
+        ):
+            raise CorruptChunkError("the tables of the chunk do not belong together")
+        return Rendering(template, edits, cells)
+
+    def _parts(self) -> tuple[npt.NDArray[np.uint16], Bytes, Edits]:
+        """The windows of the rows, the template, and the edits."""
         _, _, window_bytes, n_windows, n_substitutions, n_indels, n_inserted, n_tables, n_lists = self._sizes
         n_cells, at = self.n_rows * self.windows_a_row, self._n_head
         ends = np.frombuffer(self._encoded, dtype="<u4", count=n_windows, offset=at)
@@ -155,9 +179,6 @@ class WindowChunk:
         numbers = np.frombuffer(tables[window_bytes:], dtype="<u4", count=n_substitutions + 3 * n_indels)
         codes = np.frombuffer(tables, dtype=np.uint8, offset=window_bytes + numbers.nbytes)
         start, deleted, inserted = numbers[n_substitutions:].reshape(3, n_indels)
-        bounded = (ends.astype(np.int64), n_lists), (cells[cells != NO_WINDOW], n_windows - 1)
-        if any(len(values) and values.max() > most for values, most in bounded):
-            raise CorruptChunkError("the tables of the chunk do not belong together")
         edits = Edits(
             base=numbers[:n_substitutions],
             code=codes[:n_substitutions],
@@ -168,7 +189,7 @@ class WindowChunk:
             lists=lists,
             ends=ends,
         )
-        return Rendering(template, edits, cells)
+        return cells, template, edits
 
 
 @dataclass(frozen=True)
@@ -215,7 +236,7 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
     ) -> NDBuffer | None:
         encoded = await byte_getter.get(chunk_spec.prototype)
         if encoded is None:  # zarr would give zeros, which are a sequence of N
-            raise CorruptChunkError("a chunk file of haplotype_sequence is missing")
+            raise CorruptChunkError(f"{byte_getter}: this chunk file is missing; build the store again")
         selection = selection if isinstance(selection, tuple) else (selection,)
         selection += (slice(None),) * (4 - len(selection))
         # Decode the rows that the selection asks for, then apply the rest of it to those.
@@ -226,6 +247,9 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
         else:
             wanted, compact = np.unique(individuals, return_inverse=True)
             compact = compact.reshape(np.shape(individuals)) if np.ndim(individuals) else 0
-        windows = WindowChunk(encoded.to_bytes()).decode(wanted)[None]
+        try:
+            windows = WindowChunk(encoded.to_bytes()).decode(wanted)[None]
+        except CorruptChunkError as error:
+            raise CorruptChunkError(f"{byte_getter}: {error}") from error
         selected = windows[(selection[0], compact, *selection[2:])]
         return chunk_spec.prototype.nd_buffer.from_numpy_array(np.asarray(selected, order="C"))

@@ -28,7 +28,12 @@ def dosage_of(
         ``variant_id``, ``contig``, ``position`` (1-based), ``ref`` and ``alt``, and ``n_skipped``: how many
         haplotypes carry an ALT allele of the record that is not in their sequence (see docs/format.md). A
         record with several ALT alleles is several variants.
+
+    Raises:
+        ValueError: ``length`` is no length of a window.
     """
+    if length is not None and (length < 2 or length % 2):
+        raise ValueError(f"length: {length} is not a positive even number of bases")
     number = variants.indexes["gene"].get_loc(gene)
     start, stop = (int(variants[f"gene_variant_{end}"][number]) for end in ("start", "stop"))
     records = variants.isel(variant=slice(start, stop))

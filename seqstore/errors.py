@@ -15,5 +15,5 @@ class LostWorkersError(InputError):
     """Workers or their scheduler are gone; nothing is wrong with what they worked on, and it can be gone on with."""
 
 
-class CorruptChunkError(ValueError):
+class CorruptChunkError(InputError, ValueError):
     """The bytes of a chunk of windows are not those that were written."""

@@ -60,22 +60,27 @@ def export(
     if (role is not None and split is None) or (role is not None and role not in _ROLES):
         raise InputError(f"role: {role} goes with --split, and is one of {', '.join(_ROLES)}")
     check_store(store)
-    if os.path.lexists(output):
+    place, target = place_of(store), place_of(output)
+    if is_url(target):
+        raise InputError(f"{output}: is a URL; export to this machine, and copy it there")
+    if os.path.lexists(target):
         raise InputError(f"{output}: exists; choose another output or remove it")
-    check_folder(Path(output).parent)
+    if Path(place).resolve() in Path(target).resolve().parents:
+        raise InputError(f"{output}: is within the store; choose another output")
+    check_folder(Path(target).parent)
     if hdf5:
-        _export_hdf5(store, Path(output), _wanted(store, split, role), assay)
+        _export_hdf5(place, Path(target), _wanted(place, split, role), assay)
     else:
-        _export_stock(store, Path(output))
+        _export_stock(place, Path(target))
     logger.info("%s: written", output)
 
 
 def _export_stock(store: str, output: Path) -> None:
-    if is_url(place_of(store)):
+    if is_url(store):
         raise InputError(f"{store}: copy the store to this machine first")
     with written_aside(output) as aside:
-        shutil.copytree(store, aside, ignore=lambda folder, _: [_SEQUENCE] if folder == str(store) else [])
-        source = open_group(place_of(store))[_SEQUENCE]
+        shutil.copytree(store, aside, ignore=lambda folder, _: [_SEQUENCE] if folder == store else [])
+        source = open_group(store)[_SEQUENCE]
         with zarr.config.set({"array.write_empty_chunks": True}):
             target = zarr.open_group(aside, mode="r+").create_array(
                 _SEQUENCE,
@@ -135,7 +140,7 @@ def _export_hdf5(store: str, output: Path, wanted: npt.NDArray[np.bool_] | None,
             ("samples", ds["individual"].values[cells[:, 1]]),
             ("ancestries", population[cells[:, 1]]),
         ):
-            file.create_dataset(name, data=labels.astype(object), dtype=text, maxshape=(None,))
+            file.create_dataset(name, data=[str(label) for label in labels], dtype=text, maxshape=(None,))
         for name, values in (("Y", expression), ("Z", z), ("P", _percentiles(expression))):
             file.create_dataset(name, data=values[tuple(cells.T)], maxshape=(None,))
         for first in tqdm(range(0, n, _ROWS), "exporting", unit=f"{_ROWS} rows", disable=None):

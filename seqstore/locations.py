@@ -11,9 +11,9 @@ import os
 import shutil
 import tempfile
 import uuid
-import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -229,15 +229,17 @@ class LocalFiles:
         """Where a file is, given its path in the store; it must have been fetched."""
         return self._root() / name
 
-    def fetch(self, names: Sequence[str]) -> None:
+    def fetch(self, names: Sequence[str], *, anew: bool = False) -> None:
         """Make sure that files are on this machine; those that the store has not are left out.
+
+        With ``anew`` those that are here are replaced.
 
         Raises:
             InputError: the URL cannot be reached.
         """
         if not self.are_copies:
             return
-        missing = [name for name in names if not self.path(name).exists()]
+        missing = [name for name in names if anew or not self.path(name).exists()]
         if not missing:
             return
         files, root = _file_system(self._place)
@@ -246,17 +248,27 @@ class LocalFiles:
             for name in missing:
                 content = contents[f"{root}/{name}"]
                 if isinstance(content, bytes):
-                    overwrite(str(self.path(name)), content)
+                    self._keep(name, content)
                 elif not isinstance(content, FileNotFoundError):
                     raise content
+
+    def _keep(self, name: str, content: bytes) -> None:
+        try:
+            overwrite(str(self.path(name)), content)
+        except OSError as error:
+            raise InputError(
+                f"{self._root()}: chunk files of the store cannot be kept here ({error.strerror}); name another "
+                f"folder in {CACHE_VARIABLE}"
+            ) from error
 
     def _root(self) -> Path:
         if self._folder is None:
             if self._cache is not None:
-                self._folder = Path(self._cache) / self._version
+                self._folder = Path(self._cache).expanduser() / self._version
             else:
                 self._folder = Path(tempfile.mkdtemp(prefix="seqstore-"))
-                weakref.finalize(self, _remove_own, self._folder, os.getpid())
+                # Unlike one of weakref's, it is called at the end of multiprocessing's processes too.
+                Finalize(self, _remove_own, (self._folder, os.getpid()), exitpriority=0)
         return self._folder
 
 

@@ -14,7 +14,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from seqstore.memory import reversed_bits, spread_16, spread_32, word_at
+from seqstore.memory import (
+    LINE,
+    MUCH,
+    fence,
+    reversed_bits,
+    spread_16,
+    spread_16_past_caches,
+    spread_32,
+    spread_32_past_caches,
+    word_at,
+)
 
 Bytes = npt.NDArray[np.uint8]
 Ambiguous = Literal["zero", "fraction", "multihot"]
@@ -146,7 +156,7 @@ def _single(word: np.uint64) -> np.uint64:  # pragma: no cover  (compiled)
     return word & ~((several & np.uint64(0x1111111111111111)) * np.uint64(15))
 
 
-def _spread_all(spread: Any, size: int) -> Any:
+def _spread_all(spread: Any, spread_past_caches: Any, size: int) -> Any:
     """Compile what unpacks windows to numbers of a size in bytes."""
 
     @numba.njit(cache=True, nogil=True)
@@ -156,6 +166,7 @@ def _spread_all(spread: Any, size: int) -> Any:
         n_bytes, length = packed.shape[1], out.shape[1] // 4
         first = min(max(-start, 0), length)
         stop = max(min(2 * n_bytes - start, length), first)
+        past_caches = out.nbytes >= MUCH
         for number in range(len(packed)):
             window, flat = packed[number], out[number]
             if reverse:
@@ -174,9 +185,13 @@ def _spread_all(spread: Any, size: int) -> Any:
                 if only_single:
                     word = _single(word)
                 if reverse:
-                    spread(target + 4 * size * (length - to - 16), reversed_bits(word), one)
+                    word, place = reversed_bits(word), target + 4 * size * (length - to - 16)
                 else:
-                    spread(target + 4 * size * to, word, one)
+                    place = target + 4 * size * to
+                if past_caches and place % LINE == 0:
+                    spread_past_caches(place, word, one)
+                else:
+                    spread(place, word, one)
                 to, at = to + 16, at + 8
             while to < stop:
                 base = start + to
@@ -187,9 +202,13 @@ def _spread_all(spread: Any, size: int) -> Any:
                     place = 4 * (length - to) - 1 - k if reverse else 4 * to + k
                     flat[place] = one if code >> np.uint8(k) & np.uint8(1) else 0
                 to += 1
+        fence()
 
     return unpack
 
 
 #: By the size of a number in bytes.
-_SPREAD = {2: _spread_all(spread_16, 2), 4: _spread_all(spread_32, 4)}
+_SPREAD = {
+    2: _spread_all(spread_16, spread_16_past_caches, 2),
+    4: _spread_all(spread_32, spread_32_past_caches, 4),
+}

@@ -27,6 +27,7 @@ def check_folder(path: str | Path) -> None:
 def written_aside(output: Path) -> Iterator[Path]:
     """A place to write what shall stand at ``output`` once it is whole."""
     aside = output.with_name(f"{output.name}.{uuid.uuid4().hex}.partial")
+    output.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield aside
         os.replace(aside, output)

@@ -7,6 +7,7 @@ mapped, and all windows of a batch are made in one call of compiled code, which 
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from seqstore.codec import WindowChunk, WindowCodec
 from seqstore.errors import CorruptChunkError, InputError
 from seqstore.layout import identity_of, open_group
-from seqstore.locations import LocalFiles, place_of
+from seqstore.locations import LocalFiles, is_url, place_of
 from seqstore.rendering import CLOSED, N_ADDRESSES, OUTSIDE, RENDERED, render
 from seqstore.store import check_store
 from seqstore.threads import Threads
@@ -27,6 +28,9 @@ Ints = npt.NDArray[np.int64]
 PLOIDY = 2
 #: Bytes of memory that open chunks may take; then all are closed.
 OPEN_BYTES = 256 << 20
+#: Of the open chunks so many are mapped, the others read: each map holds a file descriptor, of which a process
+#: often has 1,024.
+MOST_MAPPED = 128
 
 
 class HaplotypeReader:
@@ -50,6 +54,8 @@ class HaplotypeReader:
             InputError: as `seqstore.open_store`.
         """
         self.path = place_of(path)
+        if not is_url(self.path):
+            self.path = os.path.abspath(self.path)  # wherever the process goes
         attributes = check_store(path)
         self.length = int(attributes["length"])
         self._threads = Threads(threads)
@@ -102,8 +108,10 @@ class HaplotypeReader:
         shape = (n, self.length // 2) if haplotypes is not None else (n, PLOIDY, self.length // 2)
         if out is None:
             out = np.empty(shape, dtype=np.uint8)
-        elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
-            raise ValueError(f"out: {out.dtype} {out.shape} is not a C-contiguous uint8 array {shape}")
+        elif out.shape != shape or out.dtype != np.uint8 or not out.flags.carray:
+            raise ValueError(
+                f"out: {out.dtype} {out.shape} is not a writeable, C-contiguous uint8 array {shape}"
+            )
         windows = out.reshape(n, 1 if haplotypes is not None else PLOIDY, self.length // 2)
 
         def make(part: slice) -> None:
@@ -134,7 +142,7 @@ class HaplotypeReader:
             keys = list(zip(*wanted.tolist(), strict=True))
             self._files.fetch([_name_of_chunk(*key) for key in keys])  # side by side, if from afar
             for key in keys:
-                opened.add(key, self._chunk(*key))
+                opened.add(key, self._chunk(*key, mapped=len(opened) < MOST_MAPPED))
         if opened.n_bytes > OPEN_BYTES:  # whoever uses them still has them
             self._open = self._nothing_open()
         what, number = result
@@ -148,19 +156,33 @@ class HaplotypeReader:
             path = self._files.path(_name_of_chunk(gene, individual // int(self._shape[1])))
             raise CorruptChunkError(f"{path}: the edits of individual {individual} make no window")
 
-    def _chunk(self, gene: int, block: int) -> WindowChunk:
-        """A chunk in its mapped file."""
+    def _chunk(self, gene: int, block: int, *, mapped: bool) -> WindowChunk:
+        """A chunk, with what `render` needs of it; in its mapped file or in memory."""
         name = _name_of_chunk(gene, block)
+        try:
+            return self._chunk_of(name, mapped)
+        except CorruptChunkError:
+            if not self._files.are_copies:
+                raise
+        self._files.fetch([name], anew=True)  # the copy may be what is damaged
+        return self._chunk_of(name, mapped)
+
+    def _chunk_of(self, name: str, mapped: bool) -> WindowChunk:
         path = self._files.path(name)
         try:
             with path.open("rb") as file:
-                chunk = WindowChunk(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
-        except (CorruptChunkError, ValueError) as error:
-            raise CorruptChunkError(f"{path}: {error}") from error
+                content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else file.read()
         except FileNotFoundError:
             raise InputError(
                 f"{self.path}/{name}: this chunk file of the store is missing; build it again"
             ) from None
+        except ValueError:  # an empty file has no map
+            content = b""
+        try:
+            chunk = WindowChunk(memoryview(content))
+            _ = chunk.rendering
+        except CorruptChunkError as error:
+            raise CorruptChunkError(f"{path}: {error}") from error
         if (chunk.windows_a_row, chunk.window_bytes) != (
             PLOIDY,
             self.length // 2,
@@ -182,6 +204,9 @@ class _OpenChunks:
         self.addresses = np.zeros((n_genes, n_blocks, N_ADDRESSES), dtype=np.int64)
         self.n_bytes = 0
         self._chunks: list[WindowChunk] = []
+
+    def __len__(self) -> int:
+        return len(self._chunks)
 
     def add(self, key: tuple[int, int], chunk: WindowChunk) -> None:
         """Keep a chunk, under its gene and block."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqstore.edits import MORE, Edits, both_phases
-from seqstore.memory import array_at, copy_bytes
+from seqstore.memory import LINE, MUCH, ON_STACK, array_at, copy_bytes, copy_line, fence, numbers_on_stack
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -74,37 +74,49 @@ def render(
     for i in range(len(genes)):
         if chunks[genes[i], individuals[i] // block, _PHASES] == 0:
             return CLOSED, i
+    # Arrays by address, which nobody counts references to: to count is to wait until all that was written is written.
+    per_gene, size, n_windows = chunks.shape[1] * N_ADDRESSES, out.shape[2], out.shape[1]
+    changes = array_at(numbers_on_stack(), ON_STACK, np.int64)
+    tables, to = array_at(chunks.ctypes.data, chunks.size, np.int64), out.ctypes.data
     for i in range(len(genes)):
-        chunk = chunks[genes[i], individuals[i] // block]
+        first = genes[i] * per_gene + individuals[i] // block * N_ADDRESSES
+        chunk = tables[first : first + N_ADDRESSES]
         cell = ploidy * (individuals[i] % block) + haplotypes[i]
-        numbers = array_at(chunk[_CELLS], cell + out.shape[1], np.uint16)
-        for place in range(out.shape[1]):
-            window, number = out[i, place], numbers[cell + place]
+        numbers = array_at(chunk[_CELLS], cell + n_windows, np.uint16)
+        for place in range(n_windows):
+            window, number = array_at(to, size, np.uint8), numbers[cell + place]
             if number == NO_WINDOW:
                 window[:] = 0
-            elif not _render_window(chunk, number, window):
+            elif not _render_window(chunk, number, window, changes, out.nbytes >= MUCH):
                 return NO_SENSE, i
+            to += size
+    fence()
     return RENDERED, 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _render_window(chunk: Ints, number: int, window: Bytes) -> bool:  # pragma: no cover  (compiled)
+def _render_window(
+    chunk: Ints, number: int, window: Bytes, changes: Ints, past_caches: bool
+) -> bool:  # pragma: no cover  (compiled)
     """Make a window out of its list; whether that made sense.
 
     First what is between the indels, then the substitutions, each moved by the indels before it: in one pass over
-    both, this takes half as long again.
+    both, this takes half as long again. Where there are no indels, all is written once, past the caches if wanted (then
+    ``changes`` is as of `_substitute`).
     """
     length = 2 * len(window)
     ends = array_at(chunk[_ENDS], number + 1, np.uint32)
     lists = array_at(chunk[_LISTS], _signed(ends[number]), np.uint8)
     n_bytes, at_indel = _take(lists, _signed(ends[number - 1]) if number else 0)
     at = first = at_indel + n_bytes
+    base = array_at(chunk[_BASE], chunk[_N_SUBSTITUTIONS], np.uint32)
+    change = array_at(chunk[_CHANGE], chunk[_N_SUBSTITUTIONS], np.uint8)
     if n_bytes == 0:
+        if past_caches:
+            return _substitute(chunk[_PHASES], lists, at, base, change, window, changes)
         copy_bytes(window.ctypes.data, chunk[_PHASES], len(window))
     elif not _apply_indels(chunk, lists[:first], at_indel, window):
         return False
-    base = array_at(chunk[_BASE], chunk[_N_SUBSTITUTIONS], np.uint32)
-    change = array_at(chunk[_CHANGE], chunk[_N_SUBSTITUTIONS], np.uint8)
     start = array_at(chunk[_START], chunk[_N_INDELS], np.uint32)
     deleted = array_at(chunk[_DELETED], chunk[_N_INDELS], np.uint32)
     inserted = array_at(chunk[_INSERTED], chunk[_N_INDELS], np.uint32)
@@ -120,14 +132,73 @@ def _render_window(chunk: Ints, number: int, window: Bytes) -> bool:  # pragma: 
                 moved += _signed(inserted[indel]) - _signed(deleted[indel])
             moves_at = length
             if at_indel < first:
-                more, at_indel = _take(lists, at_indel)
+                more, at_indel = _take(lists[:first], at_indel)
                 indel += more + 1
+                if indel >= len(start):
+                    return False
                 moves_at = _signed(start[indel])
         place += moved
         if place < 0 or place >= length:
             return False
         window[place >> 1] ^= change[substitution] << np.uint8(4 * (place & 1))
     return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _substitute(
+    template: int,
+    lists: Bytes,
+    at: int,
+    base: npt.NDArray[np.uint32],
+    change: Bytes,
+    window: Bytes,
+    changes: Ints,
+) -> bool:  # pragma: no cover  (compiled)
+    """Copy the template past the caches, line by line of memory, with substitutions; whether these made sense.
+
+    ``changes`` has room for as many as a line has bases.
+    """
+    to, n = window.ctypes.data, len(window)
+    first = -to % LINE
+    last = n - (to + n) % LINE  # between these are whole lines
+    if first >= last:
+        first = last = n
+    copy_bytes(to, template, first)
+    copy_bytes(to + last, template + last, n - last)
+    done, n_changes, substitution = first, 0, -1
+    while at < len(lists):
+        more, at = _take(lists, at)
+        substitution += more + 1
+        if substitution >= len(base):
+            return False
+        place = _signed(base[substitution])
+        byte = place >> 1
+        if byte >= n or first <= byte < done:
+            return False
+        changed = change[substitution] << np.uint8(4 * (place & 1))
+        if byte < first or byte >= last:
+            window[byte] ^= changed
+            continue
+        if byte - done >= LINE:
+            done = _copy_lines(to, template, done, byte, changes, n_changes)
+            n_changes = 0
+        if n_changes == len(changes):
+            return False
+        changes[n_changes] = (byte - done) << 8 | _signed(changed)
+        n_changes += 1
+    _copy_lines(to, template, done, last, changes, n_changes)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _copy_lines(
+    to: int, template: int, done: int, end: int, changes: Ints, n_changes: int
+) -> int:  # pragma: no cover  (compiled)
+    """Copy whole lines that end before or at ``end``, the first with its changes; returns where the last one ends."""
+    while end - done >= LINE:
+        copy_line(to + done, template + done, changes.ctypes.data, n_changes)
+        done, n_changes = done + LINE, 0
+    return done
 
 
 @numba.njit(cache=True, nogil=True)
@@ -176,7 +247,7 @@ def _copy_bases(phases: int, of: int, window: Bytes, to: int, n: int) -> None:  
     copy_bytes(window.ctypes.data + (to >> 1), source, (n + 1) >> 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _take(lists: Bytes, at: int) -> tuple[int, int]:  # pragma: no cover  (compiled)
     """The number that stands in a list, and where the next one does."""
     number = 0

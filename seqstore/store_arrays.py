@@ -18,7 +18,7 @@ from tqdm import tqdm
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from seqstore.codec import WindowChunk
+from seqstore.codec import WindowChunk, WindowCodec
 from seqstore.errors import CorruptChunkError, InputError
 from seqstore.findings import Findings
 from seqstore.layout import open_group
@@ -89,30 +89,39 @@ class StoreArrays:
     def windows_of_gene(self, gene: int, findings: Findings) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
         """The number of each individual whose windows (2, bytes) of a gene can be decoded, and these."""
         array, label = self.of[SEQUENCE], self.genes[gene]
-        n_individuals, block, n_bytes = array.shape[1], array.chunks[1], array.shape[3]
+        n_individuals, block = array.shape[1], array.chunks[1]
         for number, first in enumerate(range(0, n_individuals, block)):
-            place = array.store_path / array.metadata.encode_chunk_key((gene, number, 0, 0))
             key = f"{SEQUENCE}/{array.metadata.encode_chunk_key((gene, number, 0, 0))}"
-            stored = sync(place.get(default_buffer_prototype()))
-            if stored is None:
-                continue  # `check_arrays` names it
-            encoded = stored.to_bytes()
             try:
-                chunk = WindowChunk(encoded)
-                if (chunk.n_rows, chunk.windows_a_row, chunk.window_bytes) != (block, 2, n_bytes):
-                    raise CorruptChunkError(
-                        f"it has {chunk.n_rows} rows of {chunk.windows_a_row} x {chunk.window_bytes} bytes"
-                    )
-                windows = chunk.decode(np.arange(block))
-            except CorruptChunkError as error:
+                windows = self._windows_of_chunk(array, gene, number)
+            except Exception as error:  # CorruptChunkError, and whatever stock codecs raise
                 findings.differ(SEQUENCE, f"chunk {key} cannot be decoded ({error})", gene=label)
                 continue
-            for row in range(block):
+            if windows is None:
+                continue  # `check_arrays` names it
+            for row, pair in enumerate(windows):
                 individual = first + row
                 if individual < n_individuals:
-                    yield individual, windows[row]
-                elif windows[row].any():
+                    yield individual, pair
+                elif pair.any():
                     findings.differ(SEQUENCE, f"chunk {key}: row {row} is padding but not empty", gene=label)
+
+    def _windows_of_chunk(self, array: Any, gene: int, number: int) -> npt.NDArray[np.uint8] | None:
+        """The windows (individual, 2, bytes) of a chunk, padding too; None if it is missing."""
+        _, block, ploidy, n_bytes = array.chunks
+        place = array.store_path / array.metadata.encode_chunk_key((gene, number, 0, 0))
+        stored = sync(place.get(default_buffer_prototype()))
+        if stored is None:
+            return None
+        if not isinstance(array.serializer, WindowCodec):  # exported with stock codecs
+            windows: npt.NDArray[np.uint8] = array.get_block_selection((gene, number, 0, 0))[0]
+            return windows
+        chunk = WindowChunk(stored.to_bytes())
+        if (chunk.n_rows, chunk.windows_a_row, chunk.window_bytes) != (block, ploidy, n_bytes):
+            raise CorruptChunkError(
+                f"it has {chunk.n_rows} rows of {chunk.windows_a_row} x {chunk.window_bytes} bytes"
+            )
+        return chunk.decode(np.arange(block))
 
     def _labels(self, name: str, dimension: int) -> list[str]:
         if self.can_read(name):

@@ -6,15 +6,19 @@ number of processes changes it.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from seqstore.errors import InputError
 from trainer.cohort import Learners
 from trainer.config import FitConfig
 from trainer.crops import Crops
 from trainer.tiles import Packed, Span
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,18 @@ class GeneBatches:
             int(gene): np.flatnonzero(learners.train[gene] & (crops.ids(gene) >= 0).any(axis=1))
             for gene in learners.genes.tolist()
         }
-        self._sampler = config.sampler(
-            {gene: of_gene for gene, of_gene in people.items() if len(of_gene) >= 2}
-        )
+        enough = {gene: of_gene for gene, of_gene in people.items() if len(of_gene) >= (config.people or 2)}
+        if not enough:
+            raise InputError(
+                f"split: of no gene of {config.split!r} enough of the training people have a haplotype (on Y women "
+                f"have none); a batch needs {config.people or 2}"
+            )
+        if len(enough) < len(people):
+            logger.warning(
+                "%d genes are left out: of too few of their training people there is a haplotype",
+                len(people) - len(enough),
+            )
+        self._sampler = config.sampler(enough)
 
     def at(self, step: int, *, rank: int = 0, n_ranks: int = 1) -> list[GeneBatch]:
         """The gene batches of one process in one optimiser step: every ``n_ranks``-th of the step's."""

@@ -89,21 +89,21 @@ def fit(config: FitConfig) -> None:
         while state.step < config.steps and not is_stale(state.step, state.best_step, config):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(state.step, config)
-            mine = data.at(state.step)
-            for number, batch in enumerate(mine, start=1):
-                # Processes average their gradients; each gene batch is to weigh 1 / genes_per_step.
-                weight = n_processes / config.genes_per_step
-                loss = training.add_gradient(batch, objective, weight=weight, last=number == len(mine))
-                if not math.isfinite(loss):
-                    gene = cohort.genes[batch.gene]
-                    raise InputError(
-                        f"step {state.step}: the loss of gene {gene} is {loss}; lower learning_rate"
-                    )
-                losses.append(loss)
-            if config.clip:
-                fabric.clip_gradients(model, stepper, max_norm=config.clip, error_if_nonfinite=False)
-            stepper.step()
-            stepper.zero_grad()
+            with data.step(state.step) as mine:
+                for number, batch in enumerate(mine, start=1):
+                    # Processes average their gradients; each gene batch is to weigh 1 / genes_per_step.
+                    weight = n_processes / config.genes_per_step
+                    loss = training.add_gradient(batch, objective, weight=weight, last=number == len(mine))
+                    if not math.isfinite(loss):
+                        gene = cohort.genes[batch.gene]
+                        raise InputError(
+                            f"step {state.step}: the loss of gene {gene} is {loss}; lower learning_rate"
+                        )
+                    losses.append(loss)
+                if config.clip:
+                    fabric.clip_gradients(model, stepper, max_norm=config.clip, error_if_nonfinite=False)
+                stepper.step()
+                stepper.zero_grad()
             state.step += 1
             progress.update()
             if state.step % config.validate_every and state.step < config.steps:
@@ -145,7 +145,7 @@ def fit(config: FitConfig) -> None:
                     found.r,
                 )
     logger.info(
-        "%s: %d steps, best at %d; %.1f%% of the time was spent waiting for data",
+        "%s: %d steps, best at %d; %.2f%% of their time was spent waiting for data",
         run.path,
         state.step,
         state.best_step,

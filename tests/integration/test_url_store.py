@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -191,6 +192,46 @@ def test_the_reader_keeps_copies_of_chunks(
     folder = reader._files.path("")
     assert folder.exists()
     del reader
+    assert not folder.exists()
+
+
+def test_a_copy_that_is_damaged_is_fetched_anew(
+    make_cohort: MakeCohort, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, local = copied(make_cohort(), s3)
+    here = seqstore.open_store(local).haplotype_sequence.values
+    seqstore.HaplotypeReader(url, cache=tmp_path / "cache").read([1], [0])
+    copy = next(path for path in (tmp_path / "cache").rglob("0") if path.is_file())
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-1])
+    reader = seqstore.HaplotypeReader(url, cache=tmp_path / "cache")
+    np.testing.assert_array_equal(reader.read([1], [3]), here[[1], [3]])
+    assert copy.read_bytes() == whole
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match=r"chunk files of the store cannot be kept here .* SEQSTORE_CACHE"):
+        seqstore.HaplotypeReader(url, cache=tmp_path / "file").read([1], [0])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    seqstore.HaplotypeReader(url, cache="~/mine").read([1], [0])
+    assert (tmp_path / "mine").is_dir()
+
+
+_kept: list[seqstore.HaplotypeReader] = []
+
+
+def _folder_of_reader(url: str) -> str:
+    _kept.append(seqstore.HaplotypeReader(url))
+    _kept[0].read([1], [0])
+    return str(_kept[0]._files.path(""))
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_copies_go_with_a_process(make_cohort: MakeCohort, s3: Any, method: str) -> None:
+    url, _ = copied(make_cohort(), s3)
+    pool = multiprocessing.get_context(method).Pool(1)
+    folder = Path(pool.apply(_folder_of_reader, (url,)))
+    assert folder.exists()
+    pool.close()
+    pool.join()
     assert not folder.exists()
 
 

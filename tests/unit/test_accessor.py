@@ -127,3 +127,45 @@ def test_other_datasets_are_told_what_is_missing(store: xr.Dataset) -> None:
         store.sel(gene="G1").seq.dna(individual="P1").values.tolist()
         == store.seq.dna(gene="G1", individual="P1").values.tolist()
     )
+
+
+def test_the_order_of_dimensions_and_people_is_the_datasets(store: xr.Dataset) -> None:
+    expected = store.seq.dna(gene=["G1", "G3"], haplotype=0)
+    turned = store.transpose("byte", ...).seq.dna(gene=["G1", "G3"], haplotype=0)
+    xr.testing.assert_identical(turned, expected)
+    shown = store.transpose("byte", ...).seq.onehot(gene="G1", individual="P1")
+    xr.testing.assert_identical(shown, store.seq.onehot(gene="G1", individual="P1"))
+    back = store.isel(individual=slice(None, None, -1))
+    of_b = back.seq.dna(gene="G1", haplotype=0, individual=back.population == "B")
+    assert set(of_b.population.values) == {"B"}
+    with pytest.raises(ValueError, match="individual: the mask is of another selection or order"):
+        back.seq.dna(gene="G1", haplotype=0, individual=store.population == "B")
+
+
+def test_a_slice_of_labels_may_have_a_step(store: xr.Dataset) -> None:
+    found = store.seq.dna(gene="G1", haplotype=0, individual=slice("P0", "P4", 2))
+    assert found.individual.values.tolist() == ["P0", "P2", "P4"]
+
+
+def test_a_part_of_the_windows_is_refused(store: xr.Dataset) -> None:
+    for of_part in (store.isel(byte=slice(0, 10)).seq.onehot, store.isel(byte=slice(0, 10)).seq.dna):
+        with pytest.raises(ValueError, match="byte: this dataset has a part of the windows only"):
+            of_part(gene="G1")
+
+
+def test_a_dataset_of_one_gene_knows_it(store: xr.Dataset) -> None:
+    alone = store.sel(gene="G2")
+    xr.testing.assert_identical(alone.seq.dosage("G2"), store.seq.dosage("G2"))
+    xr.testing.assert_identical(alone.seq.dosage("TWO"), store.seq.dosage("G2"))
+    xr.testing.assert_identical(alone.seq.variants("G2"), store.seq.variants("G2"))
+    with pytest.raises(KeyError, match="this dataset has G2 only, not G1"):
+        alone.seq.dosage("G1")
+
+
+def test_what_is_no_haplotype_or_length_is_refused(store: xr.Dataset) -> None:
+    for haplotype in (-1, 2):
+        with pytest.raises(KeyError, match="haplotype: there is no"):
+            store.seq.dna(gene="G1", haplotype=haplotype)
+    for length in (3, 0, -4):
+        with pytest.raises(ValueError, match="is not a positive even number of bases"):
+            store.seq.dosage("G1", length=length)

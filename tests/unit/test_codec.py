@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import xxhash
 import zarr
+import zstandard
 
 from seqstore.codec import MAX_WINDOWS, WindowChunk, WindowCodec, encode_chunk, encode_windows
 from seqstore.errors import CorruptChunkError
@@ -170,3 +173,56 @@ def test_the_codec_refuses_other_arrays(tmp_path: Path) -> None:
                 compressors=None,
                 filters=None,
             )
+
+
+def chunk_by_hand(
+    lists: bytes,
+    *,
+    substitutions: Sequence[tuple[int, int]] = (),
+    indels: Sequence[tuple[int, int, int]] = (),
+    insertion: bytes = b"",
+) -> bytes:
+    """A chunk of one window of 100 bases, whatever its edits; its checksum is right."""
+    tables = np.full(50, 0x11, np.uint8).tobytes() + np.array([b for b, _ in substitutions], "<u4").tobytes()
+    tables += np.array(indels, "<u4").reshape(-1, 3).T.tobytes()
+    packed = zstandard.compress(tables + bytes(code for _, code in substitutions) + insertion)
+    sizes = [1, 1, 50, 1, len(substitutions), len(indels), 2 * len(insertion), len(packed), len(lists)]
+    body = np.array([*sizes, len(lists)], "<u4").tobytes() + b"\0\0" + packed + lists
+    return b"SQW2" + xxhash.xxh3_64_intdigest(body).to_bytes(8, "little") + body
+
+
+def test_a_chunk_by_hand_is_one() -> None:
+    encoded = chunk_by_hand(
+        b"\1\0\0\0", substitutions=[(0, 2), (7, 4)], indels=[(20, 1, 2)], insertion=b"\x48"
+    )
+    bases = WindowChunk(encoded).decode([0])[0, 0]
+    codes = np.stack([bases & 15, bases >> 4], axis=1).ravel()
+    expected = np.ones(100, np.uint8)
+    expected[[0, 7, 20, 21]] = 2, 4, 8, 4
+    assert codes.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("lists", "parts"),
+    [
+        (b"\1\2", {"indels": [(10, 0, 2**31), (10, 0, 2**31 - 1), (20, 0, 8)], "insertion": b"\x11"}),
+        (b"\1\0", {"indels": [(20, 0, 8)], "insertion": b"\x11"}),  # more than is there to insert
+        (b"\0\0", {"substitutions": [(100, 2)]}),
+        (b"\0\0", {"substitutions": [(1000, 2)]}),
+        (b"\0\0", {"substitutions": [(4, 200)]}),
+        (b"\0\1", {"substitutions": [(4, 2)]}),  # there is one
+        (
+            b"\1\xff\5\1",
+            {
+                "substitutions": [(base, 2) for base in range(90)],
+                "indels": [(0, 0, 2)],
+                "insertion": b"\x11",
+            },
+        ),
+        (b"\1\0", {"indels": [(101, 0, 2)], "insertion": b"\x11"}),
+        (b"\1\0", {"indels": [(0, 101, 2)], "insertion": b"\x11"}),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(lists: bytes, parts: dict[str, Any]) -> None:
+    with pytest.raises(CorruptChunkError):
+        WindowChunk(chunk_by_hand(lists, **parts)).decode([0])

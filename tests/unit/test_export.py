@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import zarr
 from scipy import stats
 
 import seqstore
+from seqstore.append import append
 from seqstore.build import build
+from seqstore.commands import run
+from seqstore.config import BuildConfig
 from seqstore.errors import InputError
 from seqstore.export import export
 from seqstore.splits import write_split
+from seqstore.verify import verify_store
 from tests.conftest import Cohort
 
 
@@ -121,3 +126,56 @@ def test_an_export_that_fails_leaves_nothing(
         with pytest.raises(KeyboardInterrupt):
             export(store, str(tmp_path / "out"), **options)
         assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_export_may_make_its_folder(store: str, tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    for number, options in enumerate(({"stock_codecs": True}, {"hdf5": True})):
+        output = tmp_path / f"new{number}/folder/out"
+        export(f"file://{store}", str(output), **options)
+        assert output.exists()
+
+
+def test_numbers_may_name_populations(make_cohort: Callable[..., Cohort], tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    cohort = make_cohort()
+    rows = [f"{person}\t{number % 3}\n" for number, person in enumerate(cohort.people)]
+    (cohort.folder / "samples.tsv").write_text("sample\tpopulation\n" + "".join(rows))
+    build(cohort.config())
+    export(cohort.config().store, str(tmp_path / "out.h5"), hdf5=True)
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["ancestries"].asstr()[:6].tolist() == ["0", "1", "2", "0", "1", "2"]
+
+
+def test_places_that_are_no_outputs_are_refused(store: str) -> None:
+    with pytest.raises(InputError, match=r"s3://bucket/x\.zarr: is a URL; export to this machine"):
+        export(store, "s3://bucket/x.zarr", stock_codecs=True)
+    with pytest.raises(InputError, match=r"inside\.zarr: is within the store"):
+        export(store, f"{store}/inside.zarr", stock_codecs=True)
+
+
+def test_an_export_with_stock_codecs_is_sound_and_stays_as_it_is(store: str, tmp_path: Path) -> None:
+    output = str(tmp_path / "stock.zarr")
+    export(store, output, stock_codecs=True)
+    report = verify_store(output, cells=20)
+    assert report.is_sound, report.lines()
+    config = dataclasses.replace(
+        BuildConfig(**seqstore.open_store(store).attrs["config"] | {"store": output})
+    )
+    with pytest.raises(InputError, match=r"stock\.zarr: was exported with stock codecs; append to the store"):
+        append(config)
+
+
+def test_a_damaged_store_is_one_line(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("h5py")
+    path = Path(store, "haplotype_sequence/c/2/0/0/0")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for option in ("--hdf5", "--stock-codecs"):
+        with pytest.raises(SystemExit) as ended:
+            run("seqstore", {"export": export}, ["export", store, str(tmp_path / "out"), option])
+        assert ended.value.code == 2
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith("error: ")
+        assert line.endswith("haplotype_sequence/c/2/0/0/0: the chunk does not match its checksum")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 import seqstore
 import seqstore.reader
 from seqstore.codec import WindowCodec
+from seqstore.memory import MUCH
 from tests.unit.test_edits import relatives
 
 Windows = npt.NDArray[np.uint8]
@@ -182,7 +184,9 @@ def test_windows_go_straight_into_a_buffer(store: Path, windows: Windows) -> Non
     np.testing.assert_array_equal(buffer[:3], windows[2, 1:4])
     assert (buffer[3] == 255).all()
     for bad in (buffer, buffer[:3, ::-1], buffer[:3].astype(np.int8), buffer[:3, 0]):
-        with pytest.raises(ValueError, match=r"out: .* is not a C-contiguous uint8 array \(3, 2, 5000\)"):
+        with pytest.raises(
+            ValueError, match=r"out: .* is not a writeable, C-contiguous uint8 array \(3, 2, 5000\)"
+        ):
             reader.read(2, [1, 2, 3], out=bad)
 
 
@@ -285,3 +289,56 @@ def test_a_damaged_chunk_is_named(store: Path, windows: Windows, damage: str) ->
             reader.read(4, 20)
         with pytest.raises(seqstore.CorruptChunkError):
             _ = zarr.open_group(store)["haplotype_sequence"][4, 20]
+
+
+def test_there_are_more_chunks_than_file_descriptors(
+    store: Path, windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seqstore.reader, "MOST_MAPPED", 3)
+    before = len(os.listdir("/proc/self/fd"))
+    reader = seqstore.HaplotypeReader(store)
+    assert _reads(reader, windows, 0)
+    assert len(reader._open) > 12
+    assert len(os.listdir("/proc/self/fd")) - before <= 3
+
+
+def test_a_reader_stays_with_its_store(
+    store: Path, windows: Windows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader = seqstore.HaplotypeReader(store.name)
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(reader.read(3, 5), windows[None, 3, 5])
+
+
+def test_a_buffer_that_cannot_be_written_to_is_refused(store: Path) -> None:
+    buffer = np.zeros((1, 2, 5_000), dtype=np.uint8)
+    buffer.flags.writeable = False
+    with pytest.raises(ValueError, match="is not a writeable"):
+        seqstore.HaplotypeReader(store).read(0, 0, out=buffer)
+
+
+@pytest.mark.parametrize("skipped", [0, 1, 16, 40, 64])
+@pytest.mark.parametrize("with_indels", [False, True])
+def test_a_large_batch_is_written_past_the_caches(tmp_path: Path, with_indels: bool, skipped: int) -> None:
+    """Line by line of memory, wherever lines begin in a window; what is beside it stays."""
+    rng = np.random.default_rng(skipped)
+    kinds = []
+    template = (1 << rng.integers(0, 4, 10_100)).astype(np.uint8)
+    for n_changes in (*range(0, 40, 2), 300, 9_000):
+        codes = template.copy()
+        codes[rng.integers(0, 10_000, n_changes)] = 4
+        codes[rng.integers(0, 10_000, 3)] ^= 15
+        if with_indels and rng.random() < 0.7:
+            codes = np.delete(codes, slice(700, 700 + int(rng.integers(1, 9))))
+        kinds.append(codes[:10_000:2] | codes[1:10_000:2] << 4)
+    kinds.append(np.zeros_like(kinds[0]))
+    windows = np.array(kinds, dtype=np.uint8)[rng.integers(0, len(kinds), (1, 130, 2))]
+    windows[:, :60] = kinds[0]
+    reader = seqstore.HaplotypeReader(write_store(tmp_path, windows))
+    room = np.full(windows.nbytes + skipped + 64, 9, dtype=np.uint8)
+    out = room[skipped : skipped + windows.nbytes].reshape(windows[0].shape)
+    assert out.nbytes > MUCH
+    np.testing.assert_array_equal(reader.read(0, np.arange(130), out=out), windows[0])
+    assert (room[:skipped] == 9).all()
+    assert (room[skipped + windows.nbytes :] == 9).all()

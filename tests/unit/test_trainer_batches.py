@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import seqstore
+from seqstore.errors import InputError
 from seqstore.nucleotides import stretch, unpack
 from tests.conftest import Cohort
 from tests.unit.trainer_stores import LENGTH, N_TRAIN, fit_config, make_store
@@ -74,6 +75,30 @@ def test_a_haplotype_that_does_not_exist_has_no_crop(store: str) -> None:
     assert 4 not in people
     haplotype = numbers[0].haplotype[people.index(3)]
     assert haplotype[0] >= 0 > haplotype[1]
+
+
+def test_genes_of_too_few_haplotypes_are_left_out(store: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As those on Y are, where women train."""
+
+    class Lost(seqstore.HaplotypeReader):
+        absent: tuple[int, ...] = ()
+
+        def haplotype_id(self, gene: int) -> np.ndarray:
+            ids = super().haplotype_id(gene)
+            return np.full_like(ids, -1) if gene in self.absent else ids
+
+    config = fit_config(store, "unused", people=None)
+    learners = find_learners(open_cohort(config), config)
+    reader = Lost(store)
+    reader.absent = (int(learners.genes[0]),)
+    batches = GeneBatches(Crops(reader, 64, learners.genes), learners, config)
+    assert "1 genes are left out: of too few of their training people there is a haplotype" in caplog.text
+    assert reader.absent[0] not in {batches.batch(number).gene for number in range(20)}
+    reader.absent = tuple(learners.genes.tolist())
+    with pytest.raises(
+        InputError, match="of no gene of 'main' enough of the training people have a haplotype"
+    ):
+        GeneBatches(Crops(reader, 64, learners.genes), learners, config)
 
 
 def test_a_batch_holds_the_windows_of_its_people(store: str) -> None:

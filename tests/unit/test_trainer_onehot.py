@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from seqstore.memory import MUCH
 from seqstore.nucleotides import encode, pack
-from seqstore.onehot import Ambiguous, one_hot
+from seqstore.onehot import Ambiguous, byte_table, one_hot
 from seqstore.threads import Threads
 from trainer.onehot import OneHot
 
@@ -120,12 +121,32 @@ def test_the_plain_function_shows_odd_lengths_too(
         shown = "".join(COMPLEMENT[letter] for letter in reversed(shown))
     windows = np.stack([pack(encode(sequence))] * 3)
     found = one_hot(
-        windows[:, None], start=start, length=length, reverse=reverse, ambiguous=ambiguous, dtype=np.float64
+        windows[:, None], start=start, length=length, reverse=reverse, ambiguous=ambiguous, dtype=dtype
     )
-    assert found.shape == (3, 1, length, 4)
-    np.testing.assert_allclose(
-        found[2, 0], decoded(shown, ambiguous), rtol=1e-3 if dtype == np.float16 else 1e-6
-    )
+    assert (found.shape, found.dtype) == ((3, 1, length, 4), dtype)
+    expected = decoded(shown, ambiguous).astype(dtype)  # of a fraction, a whole number is 0
+    np.testing.assert_allclose(found[2, 0], expected, rtol=1e-3 if dtype == np.float16 else 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("start", "length"), [(0, 40_000), (1, 39_998), (-6, 40_000), (3, 39_990)])
+@pytest.mark.parametrize("skipped", [0, 1, 16])
+def test_what_is_written_past_the_caches_is_the_same(
+    dtype: torch.dtype, reverse: bool, start: int, length: int, skipped: int
+) -> None:
+    """More than a megabyte at once, at addresses of lines of memory and at others."""
+    rng = np.random.default_rng(start + length)
+    windows = torch.from_numpy(rng.integers(0, 256, (8, 20_000), dtype=np.uint8))
+    room = torch.full((8 * length * 4 + skipped + 64,), 7, dtype=dtype)
+    out = room[skipped : skipped + 8 * length * 4].view(8, length, 4)
+    found = OneHot()(windows, start=start, length=length, reverse=reverse, out=out)
+    assert found.nbytes > MUCH
+    table = torch.from_numpy(byte_table())
+    shown = OneHot._unpack(windows, start, length, reverse, table)
+    assert torch.equal(found.float(), shown)
+    assert (room[:skipped] == 7).all()
+    assert (room[skipped + 8 * length * 4 :] == 7).all()
 
 
 def test_threads_do_not_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
