@@ -9,7 +9,8 @@ individual (64 windows), with one core and with two:
 - to one-hot torch batches of float32 and bfloat16 on the CPU: GenVarLoader by `seqpro.DNA.ohe`, as its tutorial has
   it, and by the fastest look-up that we can write for it; the study's HDF5 row by row, as its dataset does, on at
   most 2,000 exported rows, whose size is extrapolated;
-- from the start of a process, without imports, to the first batch; and with files out of the page cache.
+- from the start of a process, without imports, to the first batch; and the first 40 batches of a process with files
+  out of the page cache, and of the next one, which shares it.
 Outputs go by turns to buffers of twice what the largest cache holds; "written once" is filling the same buffers.
 Rates are medians of 7. GenVarLoader wants an environment of its own, with torch:
 `python -m venv gvl && gvl/bin/pip install torch genvarloader`. Needs bcftools.
@@ -126,10 +127,11 @@ def _duel(config: BuildConfig, folder: Path, options: argparse.Namespace) -> Non
         starts = [_run(python, contestant, job, "start", [0]) for _ in range(3)]
         for place in files:
             timing.forget(place)
-        cold = _run(python, contestant, job, "cold", [0])["cold"]
+        cold, after = (_run(python, contestant, job, "cold", [0]) for _ in range(2))
         print(f"  {name}: first batch after {statistics.median(one['seconds'] for one in starts):.3f} s, "
-              f"{max(one['bytes'] for one in starts) / 1e6:.0f} MB; out of the page cache {cold:,.0f} windows/s "
-              "over 40 batches")  # fmt: skip
+              f"{max(one['bytes'] for one in starts) / 1e6:.0f} MB; the first 40 batches at {cold['cold']:,.0f} "
+              f"windows/s and {cold['from disk'] / 1e6:.1f} MB from disk, those of the next process at "
+              f"{after['cold']:,.0f} and {after['from disk'] / 1e6:.1f} MB")  # fmt: skip
 
 
 def _print_rates(found: dict[str, dict[str, Any]], n_cores: int) -> None:

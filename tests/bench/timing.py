@@ -57,6 +57,12 @@ def forget(folder: str | Path) -> None:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
+def from_disk() -> int:
+    """Bytes that this process had to be given from disk, because they were not in the page cache."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes:"))
+
+
 def resident(what: str = "Rss") -> int:
     """Bytes of this process in memory: Rss, or Pss, which counts pages that several processes have by their share."""
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
