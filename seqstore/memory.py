@@ -80,6 +80,19 @@ def _on_stack(_: Any) -> Any:
     return types.intp(), generate
 
 
+def _prefetch(_: Any, address: Any) -> Any:
+    """Ask for the memory at an address, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), i32(0), i32(3), i32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
+
+
 def _fence(_: Any) -> Any:
     """All that was written before is in memory for other threads before what is written next."""
 
@@ -152,6 +165,7 @@ def _spreader(bits: int, past_caches: bool) -> Any:
 copy_bytes: Any = intrinsic(_copy_bytes)
 copy_line: Any = intrinsic(_copy_line)
 fence: Any = intrinsic(_fence)
+prefetch: Any = intrinsic(_prefetch)
 numbers_on_stack: Any = intrinsic(_on_stack)
 word_at: Any = intrinsic(_word_at)
 reversed_bits: Any = intrinsic(_reversed_bits)

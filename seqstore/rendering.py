@@ -14,7 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from seqstore.edits import MORE, Edits, both_phases
-from seqstore.memory import LINE, MUCH, ON_STACK, array_at, copy_bytes, copy_line, fence, numbers_on_stack
+from seqstore.memory import (
+    LINE,
+    MUCH,
+    ON_STACK,
+    array_at,
+    copy_bytes,
+    copy_line,
+    fence,
+    numbers_on_stack,
+    prefetch,
+)
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -78,16 +88,31 @@ def render(
     per_gene, size, n_windows = chunks.shape[1] * N_ADDRESSES, out.shape[2], out.shape[1]
     changes = array_at(numbers_on_stack(), ON_STACK, np.int64)
     tables, to = array_at(chunks.ctypes.data, chunks.size, np.int64), out.ctypes.data
+    # All lists are looked up first: one by one, each window would wait for memory.
+    lists = np.empty((len(genes), n_windows, 2), dtype=np.int64)
     for i in range(len(genes)):
         first = genes[i] * per_gene + individuals[i] // block * N_ADDRESSES
         chunk = tables[first : first + N_ADDRESSES]
         cell = ploidy * (individuals[i] % block) + haplotypes[i]
         numbers = array_at(chunk[_CELLS], cell + n_windows, np.uint16)
         for place in range(n_windows):
-            window, number = array_at(to, size, np.uint8), numbers[cell + place]
+            number = _signed(numbers[cell + place])
             if number == NO_WINDOW:
+                lists[i, place] = -1
+                continue
+            ends = array_at(chunk[_ENDS], number + 1, np.uint32)
+            lists[i, place, 0] = _signed(ends[number - 1]) if number else 0
+            lists[i, place, 1] = _signed(ends[number])
+            prefetch(chunk[_LISTS] + lists[i, place, 0])
+    for i in range(len(genes)):
+        first = genes[i] * per_gene + individuals[i] // block * N_ADDRESSES
+        chunk = tables[first : first + N_ADDRESSES]
+        for place in range(n_windows):
+            window = array_at(to, size, np.uint8)
+            begin, end = lists[i, place, 0], lists[i, place, 1]
+            if begin < 0:
                 window[:] = 0
-            elif not _render_window(chunk, number, window, changes, out.nbytes >= MUCH):
+            elif not _render_window(chunk, begin, end, window, changes, out.nbytes >= MUCH):
                 return NO_SENSE, i
             to += size
     fence()
@@ -96,18 +121,17 @@ def render(
 
 @numba.njit(cache=True, nogil=True)
 def _render_window(
-    chunk: Ints, number: int, window: Bytes, changes: Ints, past_caches: bool
+    chunk: Ints, begin: int, end: int, window: Bytes, changes: Ints, past_caches: bool
 ) -> bool:  # pragma: no cover  (compiled)
-    """Make a window out of its list; whether that made sense.
+    """Make a window out of its list, from ``begin`` to ``end`` among the lists; whether that made sense.
 
     First what is between the indels, then the substitutions, each moved by the indels before it: in one pass over
     both, this takes half as long again. Where there are no indels, all is written once, past the caches if wanted (then
     ``changes`` is as of `_substitute`).
     """
     length = 2 * len(window)
-    ends = array_at(chunk[_ENDS], number + 1, np.uint32)
-    lists = array_at(chunk[_LISTS], _signed(ends[number]), np.uint8)
-    n_bytes, at_indel = _take(lists, _signed(ends[number - 1]) if number else 0)
+    lists = array_at(chunk[_LISTS], end, np.uint8)
+    n_bytes, at_indel = _take(lists, begin)
     at = first = at_indel + n_bytes
     base = array_at(chunk[_BASE], chunk[_N_SUBSTITUTIONS], np.uint32)
     change = array_at(chunk[_CHANGE], chunk[_N_SUBSTITUTIONS], np.uint8)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 #: To hand work to a thread and wait for it takes as long as to write so many bytes.
-WORTH_A_THREAD = 2 << 20
+WORTH_A_THREAD = 4 << 20
 
 
 class Threads:
@@ -33,6 +33,13 @@ class Threads:
         if (
             self._pool is None or self._pool[0] != os.getpid()
         ):  # threads do not come along when a process forks
-            self._pool = os.getpid(), ThreadPoolExecutor(self.n, "seqstore")
+            self._pool = os.getpid(), ThreadPoolExecutor(self.n - 1, "seqstore")
         edges = [n_items * number // n for number in range(n + 1)]
-        list(self._pool[1].map(work, map(slice, edges[:-1], edges[1:])))
+        mine, *others = map(slice, edges[:-1], edges[1:])
+        started = [self._pool[1].submit(work, part) for part in others]
+        try:
+            work(mine)
+        finally:
+            wait(started)  # whatever happens: they write to what is the caller's
+        for part in started:
+            part.result()
