@@ -107,12 +107,13 @@ def _duel(config: BuildConfig, folder: Path, options: argparse.Namespace) -> Non
         }
         seconds["GenVarLoader"] = _timed(lambda: _run(options.genvarloader, "gvl", job, "write", [0, 1]))
         sizes["GenVarLoader"] = contestants.sizes(folder / "from_vcf")[0]
-    rows = _export_rows(config.store, folder)
+    rows, passed = _export_rows(config.store, folder)
     per_row = (folder / "rows.h5").stat().st_size / rows
     sizes["HDF5 (extrapolated)"] = int(per_row * windows.n / 2)
+    seconds["HDF5 (extrapolated)"] = passed * windows.n / 2 / rows
     for name, size in sizes.items():
         print(
-            f"  {name}: {size / windows.n:,.0f} bytes a window, {seconds.get(name, float('nan')):.1f} s to write"
+            f"  {name}: {size / windows.n:,.0f} bytes a window, {seconds[name]:.1f} s to write"
         )
     for cores in ([0], [0, 1]):
         found = {"seqstore": _run(sys.executable, "store", job, "rates", cores)}
@@ -162,8 +163,8 @@ def _start_of_many(folder: Path) -> None:
           f"{max(one['bytes'] for one in starts) / 1e6:.0f} MB")  # fmt: skip
 
 
-def _export_rows(store: str, folder: Path) -> int:
-    """Export rows of random cells to ``rows.h5``."""
+def _export_rows(store: str, folder: Path) -> tuple[int, float]:
+    """Export rows of random cells to ``rows.h5``; how many, and the seconds that took."""
     import numpy as np
 
     ds = seqstore.open_store(store)
@@ -172,8 +173,7 @@ def _export_rows(store: str, folder: Path) -> int:
     chosen = np.zeros(shape, dtype=np.int8)
     chosen.ravel()[np.random.default_rng(0).choice(chosen.size, n, replace=False)] = 1
     write_split(store, "rows", split=chosen, gene_class=["unused"] * shape[0], attrs={})
-    export(store, str(folder / "rows.h5"), hdf5=True, split="rows")
-    return n
+    return n, _timed(lambda: export(store, str(folder / "rows.h5"), hdf5=True, split="rows"))
 
 
 def _plain(reference: str, folder: Path) -> str:
