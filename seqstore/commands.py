@@ -130,7 +130,8 @@ def parser_of(command: Command, prog: str | None = None) -> Parser:
         required = parameter.default is parameter.empty
         options: dict[str, Any] = {"help": texts.get(name)}
         if parameter.kind is not parameter.KEYWORD_ONLY:
-            parser.add_argument(name, type=hints[name], **options)
+            many = {"type": str, "nargs": "+"} if hints[name] == list[str] else {"type": hints[name]}
+            parser.add_argument(name, **many, **options)
             continue
         if hints[name] is bool:
             options |= {"action": "store_true"}

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from seqstore.errors import InputError
 from trainer.cohort import Learners
 from trainer.config import FitConfig
-from trainer.crops import Crops
+from trainer.crops import Windows
 from trainer.tiles import Packed, Span
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class GeneBatch:
 class GeneBatches:
     """All gene batches of a run, by step and process."""
 
-    def __init__(self, crops: Crops, learners: Learners, config: FitConfig) -> None:
+    def __init__(self, crops: Windows, learners: Learners, config: FitConfig) -> None:
         self._crops = crops
         self._learners = learners
         self._config = config
@@ -51,18 +51,21 @@ class GeneBatches:
             int(gene): np.flatnonzero(learners.train[gene] & (crops.ids(gene) >= 0).any(axis=1))
             for gene in learners.genes.tolist()
         }
-        enough = {gene: of_gene for gene, of_gene in people.items() if len(of_gene) >= (config.people or 2)}
+        enough = {gene: of_gene for gene, of_gene in people.items() if len(of_gene) >= config.least_people}
         if not enough:
             raise InputError(
                 f"split: of no gene of {config.split!r} enough of the training people have a haplotype (on Y women "
-                f"have none); a batch needs {config.people or 2}"
+                f"have none); a batch needs {config.least_people}"
             )
         if len(enough) < len(people):
             logger.warning(
                 "%d genes are left out: of too few of their training people there is a haplotype",
                 len(people) - len(enough),
             )
-        self._sampler = config.sampler(enough)
+        objective = config.objective.build()
+        self._sampler = config.sampler(
+            enough, lambda gene, people: objective.is_usable(learners.target[gene, people])
+        )
 
     def at(self, step: int, *, rank: int = 0, n_ranks: int = 1) -> list[GeneBatch]:
         """The gene batches of one process in one optimiser step: every ``n_ranks``-th of the step's."""
@@ -94,7 +97,7 @@ class GeneBatches:
 
 
 def distinct_windows(
-    crops: Crops, gene: int, people: npt.NDArray[np.integer]
+    crops: Windows, gene: int, people: npt.NDArray[np.integer]
 ) -> tuple[Packed, npt.NDArray[np.int64]]:
     """The distinct windows (n, bytes) that some people carry, and which are theirs: (people, 2), -1 = none."""
     ids = crops.ids(gene)[people]

@@ -27,7 +27,8 @@ class Cohort:
     """Genes x individuals as a run sees them.
 
     ``role`` (gene, individual) int8 is the split; ``expression`` (gene, individual) float32 of one assay,
-    NaN = not measured; ``identity`` holds the fingerprints of store and split; ``context`` is in bases.
+    NaN = not measured; ``identity`` holds the fingerprints of store and split; ``context`` is in bases, and
+    ``ambiguous`` what the model reads for an IUPAC base.
     """
 
     genes: npt.NDArray[np.object_]
@@ -37,6 +38,7 @@ class Cohort:
     identity: dict[str, str]
     reader: HaplotypeReader
     context: int
+    ambiguous: str
 
     def crops(self, genes: npt.NDArray[np.integer], margin: int = 0) -> Crops:
         """The distinct centre crops of some genes, with ``margin`` bases more on each side."""
@@ -90,6 +92,7 @@ def open_cohort(config: FitConfig) -> Cohort:
         },
         reader=HaplotypeReader(config.store),
         context=context,
+        ambiguous=config.ambiguous,
     )
 
 
@@ -99,8 +102,9 @@ def find_learners(cohort: Cohort, config: FitConfig) -> Learners:
     Raises:
         InputError: no gene has enough training people with a target and, in all, the people a batch needs.
     """
-    train = cohort.role == TRAIN
-    target = config.objective.build().targets(cohort.expression, train)
+    train = _share(cohort.role == TRAIN, config)
+    fit = train if config.objective.scaled_by == "train" else np.ones_like(train)
+    target = config.objective.build().targets(cohort.expression, fit)
     known = np.isfinite(target)
     learners = Learners(target, train & known, (cohort.role == VALIDATION) & known)
     skipped = int(train.any(axis=1).sum()) - len(learners.genes)
@@ -128,3 +132,14 @@ def find_learners(cohort: Cohort, config: FitConfig) -> Learners:
             PEOPLE_FOR_R,
         )
     return learners
+
+
+def _share(train: npt.NDArray[np.bool_], config: FitConfig) -> npt.NDArray[np.bool_]:
+    """The share of each gene's training people that a config takes; a smaller one is a part of a larger one."""
+    if config.train_share == 1:
+        return train
+    chosen = np.zeros_like(train)
+    for gene, of_gene in enumerate(train):
+        people = np.random.default_rng([config.seed, 3, gene]).permutation(np.flatnonzero(of_gene))
+        chosen[gene, people[: int(len(people) * config.train_share)]] = True
+    return chosen

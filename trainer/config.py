@@ -13,19 +13,21 @@ builds what the loop uses. One of your own goes by its dotted path (``class_path
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import jsonargparse
 import numpy as np
 import numpy.typing as npt
 
 from seqstore.errors import InputError
-from trainer.samplers import EveryPerson, RandomPeople, Sampler
+from trainer.samplers import EveryPerson, People, RandomPeople, Sampler
 
 if TYPE_CHECKING:  # torch takes seconds to import: not before a config is known to be good
+    from trainer.cohort import Cohort
+    from trainer.crops import Windows
     from trainer.head import HaplotypeHead
     from trainer.objectives import ObjectiveFunction
     from trainer.trunks import TrunkModule
@@ -51,9 +53,15 @@ class Trunk(ABC):
     def bins(self, context: int) -> int:
         """The bins of a window of ``context`` bases; an InputError if those do not fill it."""
 
+    can_shift: ClassVar[bool] = True
+
     @abstractmethod
     def build(self) -> TrunkModule:
         """The module, with weights that are random (of torch's global generator) or loaded."""
+
+    def windows(self, cohort: Cohort, genes: npt.NDArray[np.integer], margin: int) -> Windows:
+        """What the trunk reads of some genes: centre crops of their windows, with ``margin`` bases more each side."""
+        return cohort.crops(genes, margin)
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,46 @@ class Enformer(Trunk):
 
 
 @dataclass(frozen=True)
+class Cached(Trunk):
+    """A frozen Enformer whose transformer has run already, on every distinct window (trainer/embed.py).
+
+    Args:
+        embeddings: what trainer/embed.py wrote
+        train_pointwise: train the layer behind the transformer, final_pointwise, as the study did
+    """
+
+    can_shift: ClassVar[bool] = False
+    embeddings: str
+    train_pointwise: bool = True
+
+    def bins(self, context: int) -> int:
+        """The centre bins that are cached."""
+        from trainer.embeddings import Embeddings
+
+        return Embeddings(self.embeddings).bins
+
+    def build(self) -> TrunkModule:
+        """See `trainer.cached.CachedTrunk`."""
+        from trainer.cached import CachedTrunk
+
+        return CachedTrunk(self.embeddings, train_pointwise=self.train_pointwise)
+
+    def windows(self, cohort: Cohort, genes: npt.NDArray[np.integer], margin: int) -> Windows:
+        """The embeddings, if they are of this cohort."""
+        from trainer.embeddings import Embeddings
+
+        embeddings = Embeddings(self.embeddings)
+        embeddings.check(
+            store=cohort.reader.path,
+            fingerprint=cohort.identity["store_fingerprint"],
+            context=cohort.context,
+            ambiguous=cohort.ambiguous,
+        )
+        embeddings.check_genes(genes, cohort.genes)
+        return embeddings
+
+
+@dataclass(frozen=True)
 class Head(ABC):
     """What turns the embedding of a window into the value of that haplotype."""
 
@@ -196,7 +244,11 @@ class AttentionHead(Head):
 
 @dataclass(frozen=True)
 class Objective(ABC):
-    """What is minimised over the people of a gene batch."""
+    """What is minimised over the people of a gene batch; ``least_people`` of them it needs."""
+
+    least_people: ClassVar[int] = 2
+    #: Whose expression means, deviations and percentiles are of: those who train the gene, or everyone.
+    scaled_by: Literal["train", "everyone"] = "train"
 
     @abstractmethod
     def build(self) -> ObjectiveFunction:
@@ -205,13 +257,77 @@ class Objective(ABC):
 
 @dataclass(frozen=True)
 class PairwiseRegression(Objective):
-    """Squared error of differences of z-scores, mean over all pairs of people in a gene batch."""
+    """The error of differences between people, mean over all pairs of a gene batch.
+
+    Args:
+        scaled_by: whose mean and deviation z-scores have: of the people who train the gene, or of everyone (the
+            study's way, which sees the people of the test)
+        scale: z-scores, or expression as it is in the store
+        error: squared (mse), or relative to the size (smape; a pair's is that of both people and of the difference)
+        epsilon: added to the sizes that smape divides by
+    """
+
+    scale: Literal["z", "expression"] = "z"
+    error: Literal["mse", "smape"] = "mse"
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        _require(self.epsilon > 0, f"objective.epsilon: {self.epsilon} is not positive")
 
     def build(self) -> ObjectiveFunction:
-        """See `trainer.objectives.AllPairsRegression`."""
-        from trainer.objectives import AllPairsRegression
+        """See `trainer.objectives.PairRegression`."""
+        from trainer.objectives import PairRegression
 
-        return AllPairsRegression()
+        return PairRegression(self.scale, self.error, self.epsilon)
+
+
+@dataclass(frozen=True)
+class SingleRegression(Objective):
+    """The error of each person's value, mean over a gene batch.
+
+    Args:
+        scaled_by: as of PairwiseRegression
+        scale: expression as it is in the store, or z-scores
+        error: relative to the size (smape), or squared (mse)
+        epsilon: added to the sizes that smape divides by
+    """
+
+    least_people: ClassVar[int] = 1
+    scale: Literal["z", "expression"] = "expression"
+    error: Literal["mse", "smape"] = "smape"
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        _require(self.epsilon > 0, f"objective.epsilon: {self.epsilon} is not positive")
+
+    def build(self) -> ObjectiveFunction:
+        """See `trainer.objectives.SampleRegression`."""
+        from trainer.objectives import SampleRegression
+
+        return SampleRegression(self.scale, self.error, self.epsilon)
+
+
+@dataclass(frozen=True)
+class PairwiseClassification(Objective):
+    """Which of two people has more: cross-entropy over the pairs of a gene batch that are far apart.
+
+    Predictions are counts, such as a TrackHead's.
+
+    Args:
+        scaled_by: among whose expression percentiles are taken: of the people who train the gene, or of everyone
+        gap: percentiles that two people must be more than apart
+    """
+
+    gap: float = 25.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.gap < 100, f"objective.gap: {self.gap} is no difference of percentiles")
+
+    def build(self) -> ObjectiveFunction:
+        """See `trainer.objectives.PairClassification`."""
+        from trainer.objectives import PairClassification
+
+        return PairClassification(self.gap)
 
 
 jsonargparse.set_parsing_settings(subclasses_enabled=[Trunk, Head, Objective])
@@ -231,7 +347,8 @@ class FitConfig:
         ambiguous: what the model reads for an IUPAC base: nothing, a share for each nucleotide, or 1 for each
         trunk: Convolutional, Enformer or a dotted path of your own
         head: AttentionHead or a dotted path of your own
-        objective: PairwiseRegression or a dotted path of your own
+        objective: PairwiseRegression, SingleRegression, PairwiseClassification or a dotted path of your own
+        train_share: share of each gene's training people that it is learnt from, drawn by the seed; for learning curves
         people: people in a gene batch; default all training people of the gene
         sampling: the people of a gene batch are random each time, or every person of a gene has one turn an epoch
         draws_per_gene: random gene batches of each gene in an epoch; 250 of 2 people are the study's pairs
@@ -240,7 +357,7 @@ class FitConfig:
         reverse_complement: probability that a gene batch is read on the other strand; at 0 predictions read the
             + strand only, otherwise they are the mean of both
         max_shift: a gene batch is shifted by up to so many bases either way
-        steps: optimiser steps
+        steps: optimiser steps; 0 = the model as it is, such as a pretrained one, to predict with
         learning_rate: peak learning rate of AdamW
         schedule: after the warm-up the learning rate falls to 0 along a cosine, or stays
         warmup: steps over which the learning rate rises from 0
@@ -249,6 +366,8 @@ class FitConfig:
         validate_every: steps between validations; each writes a row of metrics.csv and a checkpoint
         patience: validations without a better score after which training stops; 0 = never
         seed: seed of weights, people, strands, shifts and dropout
+        compile: compile the trunk with torch.compile, which takes minutes at the start
+        log: write metrics to tensorboard or wandb too
         precision: precision of Lightning Fabric
         accelerator: device of Lightning Fabric
     """
@@ -263,6 +382,7 @@ class FitConfig:
     trunk: Trunk = field(default_factory=Convolutional)
     head: Head = field(default_factory=AttentionHead)
     objective: Objective = field(default_factory=PairwiseRegression)
+    train_share: float = 1.0
     people: int | None = None
     sampling: Literal["random", "everyone"] = "random"
     draws_per_gene: int = 1
@@ -279,6 +399,8 @@ class FitConfig:
     validate_every: int = 100
     patience: int = 0
     seed: int = 0
+    compile: bool = False
+    log: list[Literal["tensorboard", "wandb"]] = field(default_factory=list)
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     accelerator: Accelerator = "auto"
 
@@ -289,9 +411,10 @@ class FitConfig:
                 f"context: {self.context} is not a positive even number of bases",
             )
         _require(
-            self.people is None or self.people >= 2,
-            f"people: {self.people} people make no pair; give 2 or more",
+            self.people is None or self.people >= self.objective.least_people,
+            f"people: {self.people} in a gene batch; this objective needs {self.objective.least_people} or more",
         )
+        _require(0 < self.train_share <= 1, f"train_share: {self.train_share} is no share above 0, at most 1")
         _require(
             self.sampling == "random" or self.people is not None,
             "sampling: everyone takes turns in gene batches of how many people? give people",
@@ -300,10 +423,10 @@ class FitConfig:
             self.sampling == "random" or self.draws_per_gene == 1,
             f"draws_per_gene: {self.draws_per_gene} draws, but with sampling: everyone a person has one turn an epoch",
         )
-        for name in ("genes_per_step", "microbatch", "steps", "validate_every", "draws_per_gene"):
+        for name in ("genes_per_step", "microbatch", "validate_every", "draws_per_gene"):
             value = getattr(self, name)
             _require(value >= 1, f"{name}: {value} is not positive")
-        for name in ("max_shift", "warmup", "weight_decay", "clip", "patience", "seed"):
+        for name in ("steps", "max_shift", "warmup", "weight_decay", "clip", "patience", "seed"):
             value = getattr(self, name)
             _require(value >= 0, f"{name}: {value} is negative")
         _require(self.learning_rate > 0, f"learning_rate: {self.learning_rate} is not positive")
@@ -311,15 +434,27 @@ class FitConfig:
             0 <= self.reverse_complement <= 1,
             f"reverse_complement: {self.reverse_complement} is not a probability",
         )
+        _require(
+            self.trunk.can_shift or self.max_shift == 0,
+            f"max_shift: {self.max_shift}, but cached embeddings cannot be shifted; give 0",
+        )
         _require(bool(self.name), "name: is empty")
         _require(bool(self.output), "output: is empty")
 
-    def sampler(self, people: Mapping[int, npt.NDArray[np.int64]]) -> Sampler:
-        """What draws gene batches, given the training people of each gene."""
+    @property
+    def least_people(self) -> int:
+        """The people that a gene batch has at least."""
+        return self.people or self.objective.least_people
+
+    def sampler(
+        self, people: Mapping[int, npt.NDArray[np.int64]], is_usable: Callable[[int, People], bool]
+    ) -> Sampler:
+        """What draws gene batches, given the training people of each gene, and which of them there is a loss of."""
         if self.sampling == "everyone":
             assert self.people is not None
             return EveryPerson(people, size=self.people, seed=self.seed)
-        return RandomPeople(people, size=self.people, draws=self.draws_per_gene, seed=self.seed)
+        draws = self.draws_per_gene
+        return RandomPeople(people, size=self.people, draws=draws, seed=self.seed, is_usable=is_usable)
 
 
 def as_mapping(config: FitConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,22 @@ import numpy.typing as npt
 from seqstore.nucleotides import stretch
 from seqstore.reader import HaplotypeReader
 from trainer.tiles import Packed, Span, distinct
+
+
+class Windows(Protocol):
+    """What of a store's windows the loop reads, gene by gene: bytes that a model takes, numbered."""
+
+    def ids(self, gene: int) -> npt.NDArray[np.int32]:
+        """Which distinct window each haplotype of a gene is: (individual, 2), -1 = no such haplotype."""
+        ...
+
+    def windows(self, gene: int, ids: npt.NDArray[np.integer]) -> Packed:
+        """The windows (n, bytes) of a gene with these ids (n,)."""
+        ...
+
+    def span(self, shift: int = 0) -> Span:
+        """What of a window the model reads, if that is moved right by some bases."""
+        ...
 
 
 class Crops:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -55,3 +57,11 @@ def mean_of_haplotypes(value: Tensor, haplotype: Tensor) -> Tensor:
     exists = haplotype >= 0
     values = torch.where(exists, value[haplotype.clamp(min=0)], 0.0)
     return values.sum(dim=1) / exists.sum(dim=1)
+
+
+def mean_of_existing(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The mean of the haplotypes (people, 2) that each person has, NaN = none: (people,)."""
+    exists = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        mean: npt.NDArray[np.float32] = np.where(exists, values, 0).sum(axis=1) / exists.sum(axis=1)
+    return mean.astype(np.float32)

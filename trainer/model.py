@@ -19,7 +19,7 @@ class Model(nn.Module):
 
     def __init__(self, trunk: TrunkModule, head: HaplotypeHead, ambiguous: str = "zero") -> None:
         super().__init__()
-        self.one_hot = OneHot(ambiguous)
+        self.input: nn.Module = getattr(trunk, "input", None) or OneHot(ambiguous)
         self.trunk = cast(nn.Module, trunk)
         self.head = cast(nn.Module, head)
 
@@ -35,8 +35,8 @@ class Model(nn.Module):
         window) which tiles each window consists of; with ``reverse`` the other strand is read, whose tiles stand
         in the opposite order.
         """
-        one_hot = self.one_hot(tiles, start=span.start, length=span.length, reverse=reverse)
-        embedded = cast(TrunkModule, self.trunk).embed(one_hot).float()
+        read = self.input(tiles, start=span.start, length=span.length, reverse=reverse)
+        embedded = cast(TrunkModule, self.trunk).embed(read).float()
         order = index.flip(1) if reverse else index
         # Not embedded[order]: on a CPU its gradient is slow, and adds up in an order that varies.
         bins = embedded.index_select(0, order.flatten()).reshape(len(order), -1, embedded.shape[2])
@@ -49,4 +49,6 @@ def build_model(config: FitConfig) -> Model:
     """The untrained model of a config; its random weights depend on ``config.seed`` only."""
     torch.manual_seed(config.seed)
     trunk = config.trunk.build()
+    if config.compile:
+        trunk.embed = torch.compile(trunk.embed)  # type: ignore[method-assign]
     return Model(trunk, config.head.build(trunk.channels), config.ambiguous)

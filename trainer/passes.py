@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trainer.batches import GeneBatch, distinct_windows
-from trainer.crops import Crops
+from trainer.crops import Windows
 from trainer.head import mean_of_haplotypes
 from trainer.objectives import ObjectiveFunction
 from trainer.tiles import Packed, Span, Tiling, cut
@@ -81,24 +81,23 @@ class Passes:
 
     @torch.no_grad()
     def predict(
-        self, crops: Crops, gene: int, people: npt.NDArray[np.integer], *, both_strands: bool
+        self, crops: Windows, gene: int, people: npt.NDArray[np.integer], *, both_strands: bool
     ) -> npt.NDArray[np.float32]:
-        """Values of people (n,) of a gene, each distinct window run once on each strand, NaN = no haplotype.
+        """Values of people's haplotypes (n, 2) of a gene, each distinct window run once on each strand, NaN = none.
 
         With ``both_strands`` a window's value is the mean over both. The model is to be in evaluation mode.
         """
         windows, haplotype = distinct_windows(crops, gene, people)
         if len(windows) == 0:
-            return np.full(len(people), np.nan, dtype=np.float32)
+            return np.full((len(people), 2), np.nan, dtype=np.float32)
         strands = (False, True) if both_strands else (False,)
         runs = [
             [self._values(part, crops.span(), reverse) for part in self._parts(windows)]
             for reverse in strands
         ]
         values = torch.stack([torch.cat(parts) for parts in runs]).mean(dim=0).cpu()
-        return cast(
-            "npt.NDArray[np.float32]", mean_of_haplotypes(values, torch.from_numpy(haplotype)).numpy()
-        )
+        # The last one is that of -1, a haplotype that does not exist.
+        return np.append(values.numpy(), np.float32(np.nan))[haplotype]
 
     def _parts(self, windows: Packed) -> list[Packed]:
         return [windows[i : i + self._microbatch] for i in range(0, len(windows), self._microbatch)]

@@ -139,6 +139,10 @@ class Run:
             )
         return last if which == "last" else last.parent / _folder(_read_state(last).best_step)
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is one."""
+        return bool(self._checkpoints())
+
     def resume(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> State:
         """Load the last checkpoint, if there is one."""
         last = max(self._checkpoints(), default=None)

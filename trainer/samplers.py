@@ -6,13 +6,16 @@ same batch, however many they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 People = npt.NDArray[np.int64]
+
+_TRIES = 1000
 
 
 class Sampler(Protocol):
@@ -28,25 +31,44 @@ class Sampler(Protocol):
 class RandomPeople:
     """Every gene ``draws`` times an epoch, in random order, each time with ``size`` random people (None = all).
 
-    With two people and 250 draws these are the random pairs of the study.
+    With two people and 250 draws these are the random pairs of the study. People of whom ``is_usable`` says no are
+    drawn again, up to a thousand times.
     """
 
-    def __init__(self, people: Mapping[int, People], *, size: int | None, draws: int, seed: int) -> None:
+    def __init__(
+        self,
+        people: Mapping[int, People],
+        *,
+        size: int | None,
+        draws: int,
+        seed: int,
+        is_usable: Callable[[int, People], bool] = lambda gene, people: True,
+    ) -> None:
         self._people = people
         self._genes = np.repeat(np.array(list(people), dtype=np.int64), draws)
         self._size = size
         self._seed = seed
+        self._is_usable = is_usable
+        self._order = lru_cache(maxsize=2)(self._order_of)
         self.n = len(self._genes)
 
     def draw(self, number: int) -> tuple[int, People]:
         """See `Sampler`."""
         epoch, place = divmod(number, self.n)
-        gene = int(np.random.default_rng([self._seed, 0, epoch]).permutation(self._genes)[place])
+        gene = int(self._order(epoch)[place])
         people = self._people[gene]
         if self._size is None or self._size >= len(people):
             return gene, people
         rng = np.random.default_rng([self._seed, 1, number])
-        return gene, np.sort(rng.choice(people, self._size, replace=False))
+        for _ in range(_TRIES):
+            chosen = np.sort(rng.choice(people, self._size, replace=False))
+            if self._is_usable(gene, chosen):
+                break
+        return gene, chosen
+
+    def _order_of(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The genes of an epoch's batches."""
+        return np.random.default_rng([self._seed, 0, epoch]).permutation(self._genes)
 
 
 class EveryPerson:
@@ -62,12 +84,17 @@ class EveryPerson:
         self._group = np.concatenate([np.arange(n) for n in groups.values()])
         self._n_groups = groups
         self._seed = seed
+        self._order = lru_cache(maxsize=2)(self._order_of)
         self.n = len(self._gene)
 
     def draw(self, number: int) -> tuple[int, People]:
         """See `Sampler`."""
         epoch, place = divmod(number, self.n)
-        chosen = np.random.default_rng([self._seed, 0, epoch]).permutation(self.n)[place]
+        chosen = self._order(epoch)[place]
         gene, group = int(self._gene[chosen]), int(self._group[chosen])
         shuffled = np.random.default_rng([self._seed, 1, epoch, gene]).permutation(self._people[gene])
         return gene, np.sort(np.array_split(shuffled, self._n_groups[gene])[group])
+
+    def _order_of(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The batches of an epoch, in their order."""
+        return np.random.default_rng([self._seed, 0, epoch]).permutation(self.n)

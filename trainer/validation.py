@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from trainer.cohort import PEOPLE_FOR_R, Learners
-from trainer.crops import Crops
+from trainer.crops import Windows
+from trainer.head import mean_of_existing
 from trainer.objectives import ObjectiveFunction
 from trainer.passes import Passes
 
@@ -35,30 +36,32 @@ class Validation:
 def validate(
     fabric: Fabric,
     passes: Passes,
-    crops: Crops,
+    crops: Windows,
     learners: Learners,
+    expression: npt.NDArray[np.float32],
     objective: ObjectiveFunction,
     *,
     both_strands: bool,
 ) -> Validation:
     """Predict the validation people of every gene that trains, the genes divided among processes.
 
-    r is over genes with at least `PEOPLE_FOR_R` validation people; if those are less than half of
-    the genes with any, r is NaN and the loss decides. A constant prediction has r = 0.
+    r, of prediction and expression (gene, individual), is over genes with at least `PEOPLE_FOR_R` validation
+    people; if those are less than half of the genes with any, r is NaN and the loss decides. A constant prediction
+    has r = 0.
     """
     totals = np.zeros(4)  # sum of losses, genes, sum of r, genes with r
     for gene in learners.genes.tolist()[fabric.global_rank :: fabric.world_size]:
         people = np.flatnonzero(learners.validation[gene])
         if len(people) == 0:
             continue
-        prediction = passes.predict(crops, gene, people, both_strands=both_strands)
+        prediction = mean_of_existing(passes.predict(crops, gene, people, both_strands=both_strands))
         exists = np.isfinite(prediction)
-        prediction, target = prediction[exists], learners.target[gene, people[exists]]
-        if len(target) < 2:
-            continue
-        totals[:2] += float(objective.loss(torch.from_numpy(prediction), torch.from_numpy(target))), 1
+        prediction, people = prediction[exists], people[exists]
+        target = learners.target[gene, people]
+        if len(target) >= 2 and objective.is_usable(target):
+            totals[:2] += float(objective.loss(torch.from_numpy(prediction), torch.from_numpy(target))), 1
         if len(target) >= PEOPLE_FOR_R:
-            totals[2:] += pearson_r(prediction, target), 1
+            totals[2:] += pearson_r(prediction, expression[gene, people]), 1
     loss, n_loss, r, n_r = total(fabric, totals.tolist())
     return Validation(
         loss=loss / n_loss if n_loss else float("nan"),

@@ -112,9 +112,7 @@ def _duel(config: BuildConfig, folder: Path, options: argparse.Namespace) -> Non
     sizes["HDF5 (extrapolated)"] = int(per_row * windows.n / 2)
     seconds["HDF5 (extrapolated)"] = passed * windows.n / 2 / rows
     for name, size in sizes.items():
-        print(
-            f"  {name}: {size / windows.n:,.0f} bytes a window, {seconds[name]:.1f} s to write"
-        )
+        print(f"  {name}: {size / windows.n:,.0f} bytes a window, {seconds[name]:.1f} s to write")
     for cores in ([0], [0, 1]):
         found = {"seqstore": _run(sys.executable, "store", job, "rates", cores)}
         if options.genvarloader:

@@ -27,7 +27,7 @@ def test_a_convolutional_model_on_a_crop(real_store: Path, tmp_path: Path, analy
         validate_every=20,
     )
     fit(config)
-    predict(config.output, everyone=True)
+    predict([config.output], everyone=True)
     predictions = open_predictions(tmp_path / "run/predictions.zarr")
     assert predictions.sizes == {"gene": 54, "individual": 503}
     assert predictions.attrs["windows_run"] == 2 * 6_602, "once per distinct crop and strand"

@@ -84,7 +84,7 @@ def test_a_config_written_and_read_is_the_same(tmp_path: Path) -> None:
         (["--split", "few"], "no gene of 'few' has two training people"),
         (["--assay", "liver"], "assay: .* has no 'liver'; it has expression"),
         (["--store", "nowhere"], "nowhere: no store here"),
-        (["--people", "1"], "people: 1 people make no pair"),
+        (["--people", "1"], "people: 1 in a gene batch; this objective needs 2"),
         (["--sampling", "everyone"], "sampling: everyone takes turns in gene batches of how many people"),
         (
             ["--sampling", "everyone", "--people", "4", "--draws_per_gene", "2"],
@@ -107,7 +107,10 @@ def test_a_config_written_and_read_is_the_same(tmp_path: Path) -> None:
         (["--reverse_complement", "2"], "reverse_complement: 2.0 is not a probability"),
         (["--precision", "8"], "precision"),
         (["--optimiser", "sgd"], "optimiser"),
-        (["--steps", "0"], "steps: 0 is not positive"),
+        (["--steps", "-1"], "steps: -1 is negative"),
+        (["--train_share", "0"], "train_share: 0.0 is no share"),
+        (["--log", "[wandb]"], "log: wandb is not installed; pip install wandb"),
+        (["--objective.gap", "3"], "gap"),
         (["--patience", "-1"], "patience: -1 is negative"),
     ],
 )

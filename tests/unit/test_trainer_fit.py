@@ -22,8 +22,8 @@ from seqstore.errors import InputError
 from seqstore.predictions import open_predictions
 from tests.conftest import Cohort
 from tests.unit.trainer_stores import N_PEOPLE, N_TRAIN, fit_config, make_store
-from trainer.cohort import open_cohort
-from trainer.config import AttentionHead, Enformer, FitConfig
+from trainer.cohort import find_learners, open_cohort
+from trainer.config import AttentionHead, Enformer, FitConfig, PairwiseRegression
 from trainer.fit import fit, is_stale, learning_rate
 from trainer.predict import predict
 from trainer.run import Run, State
@@ -182,7 +182,7 @@ def test_an_enformer_takes_a_few_steps(store: str, tmp_path: Path) -> None:
         microbatch=8,
     )
     fit(config)
-    predict(config.output)
+    predict([config.output])
     prediction = open_predictions(tmp_path / "run" / "predictions.zarr")["prediction"].values
     assert prediction[0, : N_PEOPLE - 1].std() > 0
 
@@ -190,17 +190,17 @@ def test_an_enformer_takes_a_few_steps(store: str, tmp_path: Path) -> None:
 def test_predictions_are_of_everyone_with_a_role(store: str, tmp_path: Path) -> None:
     config = fit_config(store, tmp_path / "run", steps=2, name="mine")
     fit(config)
-    predict(config.output)
+    predict([config.output])
     found = open_predictions(tmp_path / "run" / "predictions.zarr")
     role = seqstore.open_split(store, "main")["split"].values
     assert np.array_equal(np.isfinite(found["prediction"].values), role > 0)
     assert found.attrs["name"] == "mine"
     assert found["gene"].values.tolist() == ["G1", "G2", "G3", "G4"]
-    predict(config.output, output=str(tmp_path / "all.zarr"), everyone=True, checkpoint="last")
+    predict([config.output], output=str(tmp_path / "all.zarr"), everyone=True, checkpoint="last")
     everyone = open_predictions(tmp_path / "all.zarr")["prediction"].values
     assert np.isfinite(everyone).all()
     with pytest.raises(InputError, match=r"all.zarr: exists"):
-        predict(config.output, output=str(tmp_path / "all.zarr"))
+        predict([config.output], output=str(tmp_path / "all.zarr"))
 
 
 def test_another_run_or_anything_else_is_not_overwritten(store: str, tmp_path: Path) -> None:
@@ -213,21 +213,22 @@ def test_another_run_or_anything_else_is_not_overwritten(store: str, tmp_path: P
     with pytest.raises(InputError, match="was trained on another store"):
         fit(config)
     with pytest.raises(InputError, match="was trained on another store"):
-        predict(config.output)
+        predict([config.output])
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("")
     with pytest.raises(InputError, match="notes: exists and is no run"):
         fit(dataclasses.replace(config, output=str(tmp_path / "notes")))
     with pytest.raises(InputError, match="notes: no run here"):
-        predict(str(tmp_path / "notes"))
+        predict([str(tmp_path / "notes")])
     Run(tmp_path / "begun").create(config, open_cohort(config).identity)
     with pytest.raises(InputError, match="begun: has no checkpoint yet"):
-        predict(str(tmp_path / "begun"))
+        predict([str(tmp_path / "begun")])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(store: str, tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"step \d+: the loss of gene G[12] is (nan|inf); lower learning_rate"
+        InputError,
+        match=r"step \d+: the loss of gene G[12] is (nan|inf) \(\d+ people: P\d.*lower learning_rate",
     ):
         fit(fit_config(store, tmp_path / "run", learning_rate=1e30, clip=0.0))
 
@@ -280,3 +281,63 @@ def test_r_decides_where_there_are_people_enough(store: str, tmp_path: Path) -> 
     metrics = rows(tmp_path / "run")
     best = max(metrics, key=lambda row: float(row["validation_r"]))
     assert Run(tmp_path / "run").checkpoint("best").name == f"step_{int(best['step']):08d}"
+
+
+def test_a_share_of_the_people_trains(store: str) -> None:
+    """Nested, as learning curves want it, and the scale of the targets is theirs."""
+    configs = [fit_config(store, "unused", train_share=share) for share in (0.25, 0.5, 1.0)]
+    cohort = open_cohort(configs[0])
+    learners = [find_learners(cohort, config) for config in configs]
+    assert [one.train[0].sum() for one in learners] == [3, 6, 12]
+    for fewer, more in itertools.pairwise(learners):
+        assert (more.train | ~fewer.train).all()
+    np.testing.assert_allclose(learners[0].target[0, learners[0].train[0]].mean(), 0, atol=1e-6)
+    assert (learners[0].validation == learners[2].validation).all()
+    other = find_learners(cohort, dataclasses.replace(configs[0], seed=4))
+    assert (other.train != learners[0].train).any()
+
+
+def test_targets_may_be_scaled_by_everyone(store: str) -> None:
+    config = fit_config(store, "unused", objective=PairwiseRegression(scaled_by="everyone"))
+    target = find_learners(open_cohort(config), config).target
+    np.testing.assert_allclose(target[:2].mean(axis=1), 0, atol=1e-6)
+
+
+def test_a_run_of_no_steps_is_the_model_as_it_is(store: str, tmp_path: Path) -> None:
+    config = fit_config(store, tmp_path / "run", steps=0)
+    fit(config)
+    fit(config)
+    assert [row["step"] for row in rows(tmp_path / "run")] == ["0"]
+    predict([config.output])
+    assert open_predictions(tmp_path / "run" / "predictions.zarr")["prediction"].values[0, 0] != 0
+
+
+def test_too_little_memory_is_one_line(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: Any, **__: Any) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    monkeypatch.setattr("trainer.passes.Passes.add_gradient", lacking)
+    with pytest.raises(InputError, match="microbatch: 512 windows at once do not fit into memory; lower it"):
+        fit(fit_config(store, tmp_path / "run"))
+
+
+def test_metrics_go_to_tensorboard_too(store: str, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit(fit_config(store, tmp_path / "run", log=["tensorboard"], steps=4))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("validation_loss")]
+    expected = [(int(row["step"]), float(row["validation_loss"])) for row in rows(tmp_path / "run")]
+    assert shown == [(step, pytest.approx(value, rel=1e-6)) for step, value in expected]
+
+
+def test_the_trunk_may_be_compiled(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever torch makes of it, the weights are those of the trunk."""
+    compiled = []
+    monkeypatch.setattr("torch.compile", lambda function: compiled.append(function) or function)
+    fit(fit_config(store, tmp_path / "run", steps=2, compile=True))
+    assert [function.__name__ for function in compiled] == ["embed"]
+    fit(fit_config(store, tmp_path / "plain", steps=2))
+    one, other = (content(tmp_path / name) for name in ("run", "plain"))
+    assert one == other
