@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,12 +94,15 @@ def import_hdf5(
         build=build,
         workers=workers,
     )
-    _begin(
-        folder,
-        {"files": {path: [_size(path), role] for path, role in role_of.items()}, "reference": reference},
-    )
-    _write_tables(config, gene_table, cells)
-    _write_genotypes(folder / _GENOTYPES, rows, cells, gene_table, fasta)
+    files_now = {path: [Path(path).stat().st_size, role] for path, role in role_of.items()}
+    is_new = _begin(folder, {"files": files_now, "reference": reference})
+    try:
+        _write_tables(config, gene_table, cells)
+        _write_genotypes(folder / _GENOTYPES, rows, cells, gene_table, fasta)
+    except InputError:
+        if is_new:  # nothing of it is worth going on with
+            shutil.rmtree(folder)
+        raise
     if (attributes_of(config.store) or {}).get("status") != "complete":
         build_store(config)
     _check_windows(config.store, rows, cells)
@@ -136,13 +140,13 @@ def _genes_of(
     return table.assign(contig=contig).sort_values(["contig", "tss"], ignore_index=True), gene_of
 
 
-def _begin(folder: Path, identity: dict[str, Any]) -> None:
-    """Make the folder, or see that what stands there is this import, begun."""
+def _begin(folder: Path, identity: dict[str, Any]) -> bool:
+    """Make the folder, or see that what stands there is this import, begun; whether it was made."""
     check_folder(folder)
     note = folder / "import.json"
     if note.is_file() and json.loads(note.read_text()) == identity:
         logger.info("%s: going on with an unfinished import", folder)
-        return
+        return False
     if folder.exists() and any(folder.iterdir()):
         raise InputError(
             f"{folder}: exists and is not an empty folder, nor this import, begun; name a new one"
@@ -150,6 +154,7 @@ def _begin(folder: Path, identity: dict[str, Any]) -> None:
     (folder / _GENOTYPES).mkdir(parents=True, exist_ok=True)
     with written_aside(note) as aside:
         aside.write_text(json.dumps(identity, indent=1))
+    return True
 
 
 def _write_tables(config: BuildConfig, gene_table: pd.DataFrame, cells: pd.DataFrame) -> None:
@@ -257,7 +262,3 @@ def _positions(store: str, cells: pd.DataFrame) -> tuple[npt.NDArray[np.int64], 
         ds.indexes["gene"].get_indexer(pd.Index(cells["gene"])),
         ds.indexes["individual"].get_indexer(pd.Index(cells["individual"])),
     )
-
-
-def _size(path: str) -> int:
-    return Path(path).stat().st_size

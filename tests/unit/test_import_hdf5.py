@@ -176,7 +176,7 @@ def test_what_cannot_be_used_is_refused(
     message = message or "stands twice"
     with pytest.raises(InputError, match=message):
         back(tmp_path, cohort, files)
-    assert not (tmp_path / "back/store.zarr").exists()
+    assert not (tmp_path / "back").exists()
 
 
 def test_a_base_that_is_only_ever_missing_stays_missing(
