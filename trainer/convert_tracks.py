@@ -44,7 +44,7 @@ def convert_tracks(
     reference: str | None = None,
     length: int | None = None,
 ) -> None:
-    """Convert TFRecord files of tracks into a Zarr group that training reads; docs of it: `trainer.track_data`.
+    """Convert TFRecord files of tracks into a Zarr group that training reads (see trainer/track_data.py).
 
     Args:
         folder: has TFRecord files, statistics.json, targets.txt and sequences.bed

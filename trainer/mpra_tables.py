@@ -18,7 +18,7 @@ import xarray as xr
 
 from seqstore.errors import InputError
 from seqstore.nucleotides import NOT_A_BASE, Codes, encode, pack
-from seqstore.tables import MISSING_NUMBERS, first_column_of, read_table
+from seqstore.tables import MISSING_NUMBERS, first_column_of, read_table, refuse_repeats
 
 FORMAT_NAME = "seqstore variant effects"
 FORMAT_VERSION = 1
@@ -63,6 +63,7 @@ def read_effects(path: str | Path, cells: Sequence[str] | None = None, *, pad: b
         columns = list(cells)
     if not columns:
         raise InputError(f"{path}: has no column with effects besides {', '.join(table.columns)}")
+    refuse_repeats(pd.Series([_cell_of(column) for column in columns]), path, "cell type")
     effects = {_cell_of(column): _effects(table[column], path) for column in columns}
     return pd.DataFrame({**keys, **effects}).groupby(_KEYS, sort=True).mean()
 

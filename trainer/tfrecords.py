@@ -195,26 +195,21 @@ def _is_one_hot(values: npt.NDArray[np.uint8]) -> bool:
 
 def _target(raw: memoryview, shape: ExampleShape) -> Targets:
     """A feature ``target``; a ValueError says what is wrong with it."""
-    bins, tracks = shape.bins, shape.tracks
-    known = (bins or 1) * (tracks or 1)
-    if len(raw) % (2 * known) or not len(raw):
-        raise ValueError(f"has a target of {len(raw)} bytes, which are not {_spelled(shape)} of float16")
-    n = len(raw) // 2
-    if bins is None and tracks is None:
+    n, odd = divmod(len(raw), 2)
+    if shape.bins is None and shape.tracks is None:
         raise ValueError("has a target whose bins and tracks are not known; statistics.json says them")
-    bins = n // known if bins is None else bins
-    tracks = n // known if tracks is None else tracks
-    if bins * tracks != n:
-        raise ValueError(f"has a target of {len(raw)} bytes, which are not {_spelled(shape)} of float16")
+    bins = n // (shape.tracks or 1) if shape.bins is None else shape.bins
+    tracks = n // bins if shape.tracks is None and bins else shape.tracks or 1
+    if odd or not n or bins * tracks != n:
+        raise ValueError(
+            f"has a target of {len(raw)} bytes, which are not {shape.bins or 'some'} bins x {shape.tracks or 'some'} "
+            "tracks of float16"
+        )
     target = np.frombuffer(raw, dtype="<f2").reshape(bins, tracks)
     if not np.isfinite(target).all():
         at = np.argwhere(~np.isfinite(target))[0].tolist()
         raise ValueError(f"has a target that is no finite number (bin {at[0]}, track {at[1]})")
     return target
-
-
-def _spelled(shape: ExampleShape) -> str:
-    return f"{shape.bins or 'some'} bins x {shape.tracks or 'some'} tracks"
 
 
 def _features(record: bytes, names: tuple[str, ...]) -> dict[str, memoryview]:

@@ -141,7 +141,7 @@ class Tracks:
         for row, number in enumerate(np.asarray(numbers).tolist()):
             packed = self._read(self._sequence, number)
             target = self._read(self._target, number, slice(self._first_bin, last))[:, columns]
-            if (packed == MISSING_BYTE).any() or np.isnan(target).any():
+            if packed[0] == MISSING_BYTE or np.isnan(target[0, 0]):
                 raise InputError(f"{self.path}: chunks of example {number} are missing; convert it again")
             windows[row] = stretch(packed, *self._span)
             targets[row] = target[::-1] if reverse else target

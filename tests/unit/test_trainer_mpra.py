@@ -87,6 +87,8 @@ def test_columns_of_effects_are_known_by_their_ending_or_named(tmp_path: Path, t
         read_effects(path, ["A549"])
     with pytest.raises(InputError, match=r"row 1: split is 'train', no number; name the columns"):
         read_effects(write(tmp_path / "text.tsv", table.assign(split="train")))
+    with pytest.raises(InputError, match="cell type 'K562' stands there more than once"):
+        read_effects(write(tmp_path / "two.tsv", whole.assign(K562=1.0)), ["K562", "K562_Log2Skew"])
     with pytest.raises(InputError, match="has no column with effects"):
         read_effects(write(tmp_path / "bare.tsv", variants(3)))
 
