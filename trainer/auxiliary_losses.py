@@ -42,8 +42,8 @@ def masked_mse(difference: Tensor, effect: Tensor) -> Tensor:
     """
     _refuse_shapes(difference, effect)
     known = ~effect.isnan()
-    # A NaN that is only masked in the end would still make the gradient NaN.
-    error = torch.where(known, difference - effect.nan_to_num(), 0.0)
+    # Masked before it is squared: 0 times the NaN of a square is a gradient of NaN.
+    error = torch.where(known, difference - effect, 0.0)
     return error.square().sum() / known.sum().clamp(min=1)
 
 

@@ -116,9 +116,8 @@ class _Genome:
             raise InputError(f"length: {self._length} bases, but the sequences have {n}; training crops them")
         codes = self._reference.codes(str(contig), example.start - margin, example.start + n + margin)
         within = codes[margin : margin + n]
-        is_one = np.isin(
-            within, (1, 2, 4, 8)
-        )  # where the reference has other letters, the data has what it likes
+        # Where the reference has other letters than ACGT, the data may have any.
+        is_one = np.isin(within, (1, 2, 4, 8))
         differ = np.flatnonzero(is_one & (example.codes != 0) & (within != example.codes))
         if len(differ):
             at = int(differ[0])

@@ -59,10 +59,11 @@ def read_examples(path: str | Path, shape: ExampleShape) -> Iterator[tuple[Codes
     for number, record in enumerate(read_records(path), start=1):
         try:
             features = _features(record, ("sequence", "target"))
-            example = _codes(features["sequence"], shape.length), _target(features["target"], shape)
-        except (ValueError, IndexError) as error:
+            codes, target = _codes(features["sequence"], shape.length), _target(features["target"], shape)
+        except ValueError as error:
             raise InputError(f"{path}: record {number} {error}") from error
-        yield example
+        shape = ExampleShape(len(codes), *target.shape)  # of the others too
+        yield codes, target
 
 
 def read_records(path: str | Path) -> Iterator[bytes]:
@@ -213,7 +214,7 @@ def _target(raw: memoryview, shape: ExampleShape) -> Targets:
 
 
 def _features(record: bytes, names: tuple[str, ...]) -> dict[str, memoryview]:
-    """The bytes of some features of a ``tf.train.Example``; a ValueError or IndexError says what is wrong with it.
+    """The bytes of some features of a ``tf.train.Example``; a ValueError says what is wrong with it.
 
     In it field 1 are the features, a map; an entry of a map has its key in field 1 and its value in field 2; a
     value is in field 1 a list of bytes, in 2 of floats, in 3 of integers; a list of bytes has them in field 1.

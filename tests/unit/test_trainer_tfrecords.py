@@ -192,3 +192,12 @@ def test_a_target_of_unknown_shape_is_refused(tmp_path: Path) -> None:
     path = write_records(tmp_path / "a.tfr", [serialised(BASES, TARGET)])
     with pytest.raises(InputError, match="whose bins and tracks are not known"):
         list(read_examples(path, ExampleShape()))
+
+
+@pytest.mark.parametrize("other", [serialised(BASES * 2, TARGET), serialised(BASES, TARGET * 2)])
+def test_all_examples_of_a_file_have_the_shape_of_the_first(tmp_path: Path, other: bytes) -> None:
+    """The first is of 64 bases, as not all are 0 and 1; of the second, twice as many, that is known."""
+    first = serialised(b"\x03" + BASES[1:], TARGET)
+    path = write_records(tmp_path / "a.tfr", [first, other])
+    with pytest.raises(InputError, match=r"record 2 has a (sequence of 128|target of 48) bytes"):
+        list(read_examples(path, ExampleShape(tracks=3)))
