@@ -62,7 +62,7 @@ def test_every_layer_is_as_numpy_has_it(weights: Path, model: Model) -> None:
 @pytest.fixture(scope="module")
 def levels(real: Path, model: Model) -> pd.DataFrame:
     """Of 54 genes, the level that is predicted from the reference, read on the gene's strand and on the other."""
-    genes = pd.read_csv(real / "annot/genes.chr20_1-4Mb.tsv", sep="\t").set_index("name")
+    genes = pd.read_csv(real / "annot/genes.chr20_1-4Mb.tsv", sep="\t").set_index("gene")
     with pysam.FastaFile(str(real / "ref/chr20_1-10Mb.GRCh38.fa.gz")) as fasta:
         windows = [
             fasta.fetch("chr20", tss - 1 - CONTEXT // 2, tss - 1 + CONTEXT // 2)
@@ -78,3 +78,35 @@ def levels(real: Path, model: Model) -> pd.DataFrame:
         {"sense": np.where(is_plus, plus, minus), "antisense": np.where(is_plus, minus, plus)},
         index=genes.index,
     )
+
+
+#: Protein-coding genes of the region that lymphoblastoid cells express, by the study's table.
+EXPRESSED = ("FKBP1A", "NOP56", "PSMF1", "ITPA", "MRPS26", "DDRGK1", "C20orf27", "CPXM1", "AP5S1")
+#: Genes that they do not: hormones of the hypothalamus, and others of a few tissues.
+SILENT = ("OXT", "AVP", "PDYN", "GNRH2", "TGM3", "TGM6", "TMC2", "GFRA4", "ADAM33")
+
+
+def test_expressed_genes_are_predicted_above_silent_ones(levels: pd.DataFrame) -> None:
+    expressed, silent = levels.loc[list(EXPRESSED)], levels.loc[list(SILENT)]
+    assert expressed["sense"].min() > silent["sense"].max() + 0.2
+    # Read on the other strand they are not told apart.
+    assert expressed["antisense"].min() < silent["antisense"].max()
+    difference = (expressed.mean() - silent.mean()).round(2)
+    assert difference["sense"] > 1.1
+    assert difference["antisense"] < 0.8 * difference["sense"]
+
+
+def test_predictions_follow_the_expression_level(real: Path, levels: pd.DataFrame) -> None:
+    """Over the protein-coding genes of the region that are in the study's table, of mean ln TPM over its people."""
+    table = pd.read_csv(real / "paper/observed_expression.random_split.csv.gz", index_col=0)
+    level = (
+        table.mean(axis=1)
+        .reindex(levels.index.str.lower())
+        .set_axis(levels.index)
+        .drop("SDCBP2-AS1")  # codes none
+        .dropna()
+    )
+    assert len(level) == 11
+    assert (level[list(EXPRESSED)] > 1).all()
+    r = np.corrcoef(level, levels.loc[level.index, "sense"])[0, 1]
+    assert r > 0.5

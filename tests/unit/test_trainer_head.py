@@ -15,7 +15,7 @@ from seqstore.errors import InputError
 from tests.conftest import Cohort
 from tests.enformer_files import TINY, save_with_safetensors, save_with_torch, tiny_enformer
 from tests.unit.trainer_stores import fit_config, make_store
-from trainer.config import Enformer, TrackHead
+from trainer.config import AttentionHead, Enformer, FitConfig, Head, TrackHead
 from trainer.fit import fit
 from trainer.head import AttentionPoolingHead, TrackPoolingHead, mean_of_haplotypes
 from trainer.model import build_model
@@ -196,3 +196,35 @@ def test_settings_are_refused_when_the_config_is_read(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.search(message, error), error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("head", "argv", "expected"),
+    [
+        ("{class_path: TrackHead}", [], TrackHead()),
+        ("{class_path: TrackHead, init_args: {track: 3}}", [], TrackHead(track=3)),
+        ("{class_path: TrackHead, init_args: {bins: 4}}", ["--head.track", "3"], TrackHead(track=3, bins=4)),
+        ("{class_path: TrackHead, init_args: {bins: 4}}", ["--head", "AttentionHead"], AttentionHead()),
+        (
+            "{class_path: AttentionHead, init_args: {bins: 4}}",
+            ["--head.zero=false"],
+            AttentionHead(4, zero=False),
+        ),
+        ("{class_path: AttentionHead, init_args: {bins: 4}}", ["--head", "AttentionHead"], AttentionHead(4)),
+        (None, ["--head", "TrackHead", "--head.track=3"], TrackHead(track=3)),
+    ],
+)
+def test_a_head_of_another_class_starts_from_its_own_defaults(
+    tmp_path: Path, head: str | None, argv: list[str], expected: Head
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("store: s\nsplit: a\noutput: o\n" + (f"head: {head}\n" if head else ""))
+    given: list[FitConfig] = []
+
+    def command(config: FitConfig) -> None:
+        """Take the config."""
+        given.append(config)
+
+    with pytest.raises(SystemExit):
+        run_command("fit.py", command, ["--config", str(file), *argv])
+    assert given[0].head == expected
