@@ -23,6 +23,7 @@ from typing import Any, NoReturn, cast, get_type_hints
 
 import docstring_parser
 import jsonargparse
+from jsonargparse import _typehints
 
 from seqstore.errors import InputError
 
@@ -39,6 +40,18 @@ class Parser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the parser's message as a UsageError."""
         raise UsageError(_in_plain_words(_one_line(message))) from ex
+
+
+def _forget_other_class(_: Any, before: Any, chosen: Any) -> None:
+    """Let a component of another class start from its own defaults.
+
+    jsonargparse would keep every key that both classes have: the default of one would be a setting of the other.
+    """
+    if before and "init_args" in before and before["class_path"] != chosen["class_path"]:
+        before["init_args"] = jsonargparse.Namespace()  # type: ignore[no-untyped-call]
+
+
+_typehints.discard_init_args_on_class_path_change = _forget_other_class
 
 
 def run(prog: str, commands: Mapping[str, Command] | Command, argv: list[str] | None = None) -> NoReturn:

@@ -12,6 +12,7 @@ builds what the loop uses. One of your own goes by its dotted path (``class_path
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from seqstore.errors import InputError
 from trainer.samplers import EveryPerson, People, RandomPeople, Sampler
+from trainer.xpresso_weights import SHAPES, UPSTREAM, read_layers
 
 if TYPE_CHECKING:  # torch takes seconds to import: not before a config is known to be good
     from trainer.cohort import Cohort
@@ -43,6 +45,15 @@ def _require(condition: bool, message: str) -> None:
 def _bins(context: int, bases: int) -> int:
     _require(context % bases == 0, f"context: {context} bases are not a whole number of bins of {bases}")
     return context // bases
+
+
+def _require_checkpoint(key: str, pretrained: str) -> None:
+    folder = Path(pretrained)
+    is_path = folder.is_absolute() or pretrained.startswith(".") or len(folder.parts) != 2
+    _require(
+        (folder / "config.json").is_file() if folder.exists() else not is_path,
+        f"{key}: {folder} is neither a folder with a config.json nor a hub id (owner/name)",
+    )
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,10 @@ class Enformer(Trunk):
 
     Args:
         pretrained: Hugging Face hub id or local folder (config.json and weights); default random weights
+        noise: to every loaded weight but batch norm's a draw of N(0, (noise x weight)^2) is added once; the study's
+            0.01 to 2 ask what pretraining is worth; only with pretrained
+        freeze: what is not trained: nothing, the tower (with the stem), the transformer, or both; the final pointwise
+            layer always is
         dim: channels of the transformer; the embedding has twice as many; for random weights only
         depth: transformer layers; for random weights only
         heads: attention heads; for random weights only
@@ -123,6 +138,8 @@ class Enformer(Trunk):
     """
 
     pretrained: str | None = None
+    noise: float = 0.0
+    freeze: Literal["nothing", "tower", "transformer", "both"] = "nothing"
     dim: int = 1536
     depth: int = 11
     heads: int = 8
@@ -141,13 +158,15 @@ class Enformer(Trunk):
             f"trunk.dim: {self.dim} is not a multiple of 6 x heads and of dim_divisible_by",
         )
         _require(0 <= self.dropout < 1, f"trunk.dropout: {self.dropout} is not a probability below 1")
+        _require(
+            0 <= self.noise < float("inf"), f"trunk.noise: {self.noise} is not a share of a weight, 0 or more"
+        )
+        _require(
+            self.noise == 0 or self.pretrained is not None,
+            "trunk.noise: random weights are noise already; give trunk.pretrained, or 0",
+        )
         if self.pretrained is not None:
-            folder = Path(self.pretrained)
-            is_path = folder.is_absolute() or self.pretrained.startswith(".") or len(folder.parts) != 2
-            _require(
-                (folder / "config.json").is_file() if folder.exists() else not is_path,
-                f"trunk.pretrained: {folder} is neither a folder with a config.json nor a hub id (owner/name)",
-            )
+            _require_checkpoint("trunk.pretrained", self.pretrained)
 
     def bins(self, context: int) -> int:
         """Bins of 128 bases."""
@@ -201,6 +220,39 @@ class Cached(Trunk):
 
 
 @dataclass(frozen=True)
+class Xpresso(Trunk):
+    """Xpresso (Agarwal and Shendure 2020, doi 10.1016/j.celrep.2020.107663): 10,500 bases round the TSS, in one bin.
+
+    It reads 7,000 bases before the TSS and 3,500 from it on, on the strand that the trainer reads; see
+    `trainer.xpresso.XpressoTrunk` for what that means for genes of the - strand.
+
+    Args:
+        pretrained: Keras HDF5 file of its authors (Zenodo record 4075690); default random weights
+    """
+
+    pretrained: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pretrained is not None:
+            read_layers(self.pretrained, key="trunk.pretrained")
+
+    def bins(self, context: int) -> int:
+        """One, of a context with 7,000 bases on both sides of the TSS or more."""
+        _require(
+            context >= 2 * UPSTREAM,
+            f"context: {context} bases do not have the {UPSTREAM} before the TSS that Xpresso reads; give "
+            f"{2 * UPSTREAM} or more",
+        )
+        return 1
+
+    def build(self) -> TrunkModule:
+        """See `trainer.xpresso.XpressoTrunk`."""
+        from trainer.xpresso import XpressoTrunk
+
+        return XpressoTrunk.load(self.pretrained)
+
+
+@dataclass(frozen=True)
 class Head(ABC):
     """What turns the embedding of a window into the value of that haplotype."""
 
@@ -240,6 +292,92 @@ class AttentionHead(Head):
         from trainer.head import AttentionPoolingHead
 
         return AttentionPoolingHead(channels, bins=self.bins, pooling=self.pooling, zero=self.zero)
+
+
+@dataclass(frozen=True)
+class TrackHead(Head):
+    """The sum over the centre bins of one track of Enformer's own output head; positive.
+
+    The head of the study's pairwise classification and of its untouched Enformer.
+
+    Args:
+        pretrained: hub id or local folder, the trunk's; default random weights
+        species: which of the checkpoint's output heads; only with pretrained
+        track: which of its tracks, from 0 on (the study: 5110, CAGE of GM12878); only with pretrained
+        bins: number of centre bins (the study: 10); 0 = all
+    """
+
+    pretrained: str | None = None
+    species: str = "human"
+    track: int = 5110
+    bins: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("track", "bins"):
+            value = getattr(self, name)
+            _require(value >= 0, f"head.{name}: {value} is negative")
+        if self.pretrained is not None:
+            _require_checkpoint("head.pretrained", self.pretrained)
+            self._check_track(Path(self.pretrained) / "config.json")
+
+    def check(self, bins: int) -> None:
+        """The centre cannot be wider than the window."""
+        _require(self.bins <= bins, f"head.bins: {self.bins} centre bins, but a window has {bins}")
+
+    def build(self, channels: int) -> HaplotypeHead:
+        """See `trainer.head.TrackPoolingHead`."""
+        from trainer.head import TrackPoolingHead
+
+        return TrackPoolingHead.from_settings(self, channels)
+
+    def _check_track(self, path: Path) -> None:
+        """What a local folder says of its tracks; a hub id's are looked at once it is loaded."""
+        if not path.is_file():
+            return
+        try:
+            config = json.loads(path.read_text())
+            # transformers leaves out what is as in Enformer itself.
+            tracks = config.get("output_heads", {"human": 5313, "mouse": 1643})
+            n = {str(species): int(tracks[species]) for species in tracks}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"head.pretrained: {path}: {error}") from error
+        _require(self.species in n, f"head.species: {path} has {', '.join(n) or 'none'}, no {self.species!r}")
+        _require(
+            self.track < n[self.species],
+            f"head.track: {path} has the {self.species} tracks 0 to {n[self.species] - 1}, no {self.track}",
+        )
+
+
+@dataclass(frozen=True)
+class XpressoHead(Head):
+    """The last layers of Xpresso, from its dense layer of 64 to the expression level; for the Xpresso trunk.
+
+    Args:
+        pretrained: Keras HDF5 file of its authors, the trunk's; default random weights
+    """
+
+    pretrained: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.pretrained is not None:
+            read_layers(self.pretrained, key="head.pretrained")
+
+    def check(self, bins: int) -> None:
+        """Xpresso has one bin."""
+        _require(
+            bins == 1, f"head: XpressoHead reads one bin, but a window has {bins}; take the Xpresso trunk"
+        )
+
+    def build(self, channels: int) -> HaplotypeHead:
+        """See `trainer.xpresso.XpressoLevelHead`."""
+        from trainer.xpresso import XpressoLevelHead
+
+        needed = SHAPES["narrow"][0]
+        _require(
+            channels == needed,
+            f"head: XpressoHead reads {needed} channels, but the trunk gives {channels}; take the Xpresso trunk",
+        )
+        return XpressoLevelHead.load(self.pretrained)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from seqstore.errors import InputError
+from trainer.pretrained import read_tensors
+
+if TYPE_CHECKING:
+    from trainer.config import TrackHead
 
 
 @runtime_checkable
@@ -38,14 +45,67 @@ class AttentionPoolingHead(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """(windows, bins, channels) to (windows,)."""
-        n_bins = embedding.shape[1]
-        n_centre = self.bins or n_bins
-        start = (n_bins - n_centre) // 2
-        centre = embedding[:, start : start + n_centre]
+        centre = centre_bins(embedding, self.bins)
         # The linear layer commutes with the weighted mean over bins, and is cheaper first.
         weight = torch.softmax(self.score(centre).squeeze(2), dim=1)
         value: Tensor = (weight * self.value(centre).squeeze(2)).sum(dim=1)
-        return value * n_centre if self.pooling == "sum" else value
+        return value * centre.shape[1] if self.pooling == "sum" else value
+
+
+class TrackPoolingHead(nn.Module):
+    """The sum over the centre bins of one track that Enformer's own output head predicts; positive.
+
+    Enformer's output head is a linear layer from the embedding of a bin to its tracks and a softplus; this is the
+    one row of it. In the study the value of a haplotype in pairwise classification, and of the untouched Enformer.
+    The centre is as in `AttentionPoolingHead`.
+    """
+
+    def __init__(self, channels: int, *, bins: int) -> None:
+        super().__init__()
+        self.bins = bins
+        self.track = nn.Linear(channels, 1)
+
+    @classmethod
+    def from_settings(cls, settings: TrackHead, channels: int) -> TrackPoolingHead:
+        """Load the weights of the track, or draw them.
+
+        Raises:
+            InputError: the checkpoint cannot be read, has no such track, or is of an Enformer of another size.
+        """
+        head = cls(channels, bins=settings.bins)
+        if settings.pretrained is None:
+            return head
+        names = [f"_heads.{settings.species}.0.{kind}" for kind in ("weight", "bias")]
+        weight, bias = read_tensors(settings.pretrained, names, key="head.pretrained")
+        if settings.track >= len(weight):
+            raise InputError(
+                f"head.track: {settings.pretrained} has the {settings.species} tracks 0 to {len(weight) - 1}, "
+                f"no {settings.track}"
+            )
+        if weight.shape[1] != channels:
+            raise InputError(
+                f"head.pretrained: the tracks of {settings.pretrained} are read from {weight.shape[1]} channels, "
+                f"but the trunk gives {channels}; name the checkpoint of the trunk"
+            )
+        with torch.no_grad():
+            head.track.weight.copy_(weight[settings.track])
+            head.track.bias.copy_(bias[settings.track])
+        return head
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(windows, bins, channels) to (windows,)."""
+        return F.softplus(self.track(centre_bins(embedding, self.bins))).sum(dim=(1, 2))
+
+
+def centre_bins(embedding: Tensor, n: int) -> Tensor:
+    """The ``n`` bins in the middle of (windows, bins, channels); 0 = all.
+
+    Where as many cannot be left off on both sides, one more is behind.
+    """
+    n_bins = embedding.shape[1]
+    n = n or n_bins
+    start = (n_bins - n) // 2
+    return embedding[:, start : start + n]
 
 
 def mean_of_haplotypes(value: Tensor, haplotype: Tensor) -> Tensor:

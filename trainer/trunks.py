@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from seqstore.errors import InputError
+from trainer.pretrained import UNREADABLE, first_line
 from trainer.tiles import Tiling
 
 if TYPE_CHECKING:
@@ -62,10 +65,31 @@ class ConvolutionalTrunk(nn.Module):
         return hidden.float().sum(dim=2).unsqueeze(1)
 
 
-class EnformerTrunk(nn.Module):
-    """The trunk of an Enformer of enformer-pytorch: windows to bins of 128 bases, uncropped, heads left off."""
+#: The parts of an Enformer that stay as they are, by the setting ``freeze``.
+FROZEN = {
+    "nothing": (),
+    "tower": ("stem", "conv_tower"),
+    "transformer": ("transformer",),
+    "both": ("stem", "conv_tower", "transformer"),
+}
 
-    def __init__(self, enformer: Any, *, freeze_batch_norm: bool, checkpoint_activations: bool) -> None:
+
+class EnformerTrunk(nn.Module):
+    """The trunk of an Enformer of enformer-pytorch: windows to bins of 128 bases, uncropped, heads left off.
+
+    The parts that ``freeze`` names are not trained: their weights want no gradient, dropout is off in them and batch
+    norm in evaluation mode. Autograd keeps nothing of layers before which nothing is trained, so with the tower
+    frozen no activation of it is kept, and with both none but the final pointwise layer's.
+    """
+
+    def __init__(
+        self,
+        enformer: Any,
+        *,
+        freeze: str = "nothing",
+        freeze_batch_norm: bool = True,
+        checkpoint_activations: bool = False,
+    ) -> None:
         super().__init__()
         self.stem: nn.Sequential = enformer.stem
         self.conv_tower: nn.Sequential = enformer.conv_tower
@@ -73,8 +97,11 @@ class EnformerTrunk(nn.Module):
         self.final_pointwise: nn.Sequential = enformer.final_pointwise
         self.channels = 2 * int(enformer.dim)
         self.tiling: Tiling | None = None
+        self._frozen = FROZEN[freeze]
         self._freeze_batch_norm = freeze_batch_norm
         self._checkpoint_activations = checkpoint_activations
+        for part in self._frozen:
+            self.get_submodule(part).requires_grad_(False)
         self.train()
 
     @classmethod
@@ -89,10 +116,12 @@ class EnformerTrunk(nn.Module):
         from enformer_pytorch import Enformer as EnformerModel
 
         # The package's proportions: 0.4 of dropout, 0.05 on attention, 0.01 on positions.
-        dropout = {
+        options = {
             "dropout_rate": settings.dropout,
             "attn_dropout": settings.dropout / 8,
             "pos_dropout": settings.dropout / 40,
+            "use_tf_gamma": False,
+            "target_length": -1,
         }
         if settings.pretrained is None:
             enformer = EnformerModel.from_hparams(
@@ -101,42 +130,82 @@ class EnformerTrunk(nn.Module):
                 heads=settings.heads,
                 dim_divisible_by=settings.dim_divisible_by,
                 output_heads={},
-                target_length=-1,
-                use_tf_gamma=False,
-                **dropout,
+                **options,
             )
         else:
-            try:
-                enformer = EnformerModel.from_pretrained(
-                    settings.pretrained, use_tf_gamma=False, target_length=-1, **dropout
-                )
-            except (OSError, ValueError, RuntimeError) as error:
-                reason = str(error).strip().split("\n")[0]
-                raise InputError(f"trunk.pretrained: {settings.pretrained}: {reason}") from error
-        return cls(
+            enformer = _load(EnformerModel, settings.pretrained, options)
+        trunk = cls(
             enformer,
+            freeze=settings.freeze,
             freeze_batch_norm=settings.freeze_batch_norm,
             checkpoint_activations=settings.checkpoint_activations,
         )
+        if settings.noise:
+            add_noise(trunk, settings.noise)
+        return trunk
 
     def train(self, mode: bool = True) -> EnformerTrunk:
-        """As of any module; frozen batch-norm layers stay in evaluation mode."""
+        """As of any module; frozen parts and frozen batch-norm layers stay in evaluation mode."""
         super().train(mode)
+        for part in self._frozen:
+            self.get_submodule(part).eval()
         if self._freeze_batch_norm:
             for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, _BatchNorm):
                     module.eval()
         return self
 
-    def embed(self, one_hot: Tensor) -> Tensor:
-        """Windows (batch, length, 4) to (batch, length // 128, 2 * dim)."""
-        bins = self.conv_tower(self.stem(one_hot.transpose(1, 2))).transpose(1, 2)
-        if self._checkpoint_activations and self.training:
+    def before(self, one_hot: Tensor) -> Tensor:
+        """Windows (batch, length, 4) to what the final pointwise layer is given (batch, length // 128, dim)."""
+        bins: Tensor = self.conv_tower(self.stem(one_hot.transpose(1, 2))).transpose(1, 2)
+        keeps_activations = bins.requires_grad or "transformer" not in self._frozen
+        if self._checkpoint_activations and self.training and keeps_activations:
             from torch.utils.checkpoint import checkpoint
 
             for layer in self.transformer:
                 bins = checkpoint(layer, bins, use_reentrant=False)
         else:
             bins = self.transformer(bins)
-        embedded: Tensor = self.final_pointwise(bins)
+        return bins
+
+    def embed(self, one_hot: Tensor) -> Tensor:
+        """Windows (batch, length, 4) to (batch, length // 128, 2 * dim)."""
+        embedded: Tensor = self.final_pointwise(self.before(one_hot))
         return embedded
+
+
+@torch.no_grad()
+def add_noise(module: nn.Module, share: float) -> None:
+    """Add to every weight w of a module a draw of N(0, (share * w)^2); batch-norm layers stay as they are.
+
+    The study's test of what pretraining is worth. Draws are of torch's global generator.
+    """
+    for layer in module.modules():
+        if not isinstance(layer, _BatchNorm):
+            for weight in layer.parameters(recurse=False):
+                weight.add_(torch.randn_like(weight) * weight.abs() * share)
+
+
+def _load(kind: Any, pretrained: str, options: dict[str, Any]) -> Any:
+    """The Enformer of a local folder or a hub id.
+
+    Raises:
+        InputError: it cannot be read, or it lacks weights of the trunk, which would stay random.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        enformer, found = kind.from_pretrained(pretrained, output_loading_info=True, **options)
+    except (*UNREADABLE, SafetensorError) as error:
+        raise InputError(f"trunk.pretrained: {pretrained}: {first_line(error)}") from error
+    parts = {part for part, _ in enformer.named_children()} - {
+        "_heads",
+        "_trunk",
+    }  # _trunk: the same, once more
+    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] in parts)
+    if missing:
+        raise InputError(
+            f"trunk.pretrained: {pretrained} lacks {len(missing)} of Enformer's weights, such as {missing[0]}; "
+            "give a whole checkpoint"
+        )
+    return enformer
