@@ -92,7 +92,12 @@ def _embed(
     attributes = {
         **{"format": "seqstore embeddings", "context": cohort.context, "ambiguous": config.ambiguous},
         **{"store_fingerprint": cohort.identity["store_fingerprint"], "seed": config.seed},
-        **{"trunk": dataclasses.asdict(trunk_config), "dropout": trunk_config.dropout / 8, "bins": bins},
+        **{
+            "trunk": dataclasses.asdict(trunk_config),
+            "dropout": trunk_config.dropout / 8,
+            "bins": bins,
+            "dtype": dtype,
+        },
         **{"genes": [str(label) for label in cohort.genes[genes]]},
     }
     group = _begun(path, attributes, crops, n_windows, cohort, bins, trunk_config.dim, dtype)

@@ -49,6 +49,8 @@ def fit(config: FitConfig) -> None:
     learners = find_learners(cohort, config)
     run = Run(config.output)
     resuming = run.check(config, cohort.identity)
+    crops = config.trunk.windows(cohort, learners.genes, config.max_shift)
+    batches = GeneBatches(crops, learners, config)
     module = build_model(config)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -66,8 +68,6 @@ def fit(config: FitConfig) -> None:
         tell = [run.add, *open_loggers(config.log, run.path, name=config.name, step=state.step)]
     fabric.barrier()
 
-    crops = config.trunk.windows(cohort, learners.genes, config.max_shift)
-    batches = GeneBatches(crops, learners, config)
     objective = config.objective.build()
     training = Passes(fabric, model, module.tiling, config.microbatch)
     validating = Passes(fabric, model, module.tiling, config.microbatch)

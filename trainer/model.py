@@ -13,6 +13,9 @@ from trainer.onehot import OneHot
 from trainer.tiles import Span, Tiling
 from trainer.trunks import TrunkModule
 
+#: The head's seed is so much more.
+_HEAD = 1 << 32
+
 
 class Model(nn.Module):
     """Reads the distinct tiles of a set of windows and gives each window one value."""
@@ -46,9 +49,10 @@ class Model(nn.Module):
 
 
 def build_model(config: FitConfig) -> Model:
-    """The untrained model of a config; its random weights depend on ``config.seed`` only."""
+    """The untrained model of a config; its random weights depend on ``config.seed``, the head's not on the trunk."""
     torch.manual_seed(config.seed)
     trunk = config.trunk.build()
     if config.compile:
         trunk.embed = torch.compile(trunk.embed)  # type: ignore[method-assign]
+    torch.manual_seed(config.seed + _HEAD)
     return Model(trunk, config.head.build(trunk.channels), config.ambiguous)

@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 import zarr
+from safetensors.torch import load_file
 
 from seqstore.errors import InputError
 from seqstore.predictions import open_predictions
 from tests.conftest import Cohort
 from tests.unit.trainer_stores import fit_config, make_store
-from trainer.config import AttentionHead, Cached, Enformer, FitConfig, as_mapping
+from trainer.config import AttentionHead, Cached, Enformer, FitConfig, SingleRegression, as_mapping
 from trainer.embed import embed
 from trainer.fit import fit
 from trainer.predict import predict
+from trainer.run import Run
 
 FROZEN = Enformer(dim=12, depth=1, heads=1, dim_divisible_by=2, dropout=0.0, freeze="both")
 
@@ -34,11 +37,12 @@ def slow(store: str, tmp_path: Path, **changes: Any) -> FitConfig:
     """A run with a frozen trunk."""
     keys: dict[str, Any] = {
         "trunk": FROZEN,
-        "head": AttentionHead(bins=1, pooling="mean", zero=True),
+        "head": AttentionHead(bins=1, pooling="mean", zero=False),
         "max_shift": 0,
         "steps": 6,
         "microbatch": 8,
         "learning_rate": 0.01,
+        "objective": SingleRegression(scale="z", error="mse"),
         **changes,
     }
     return fit_config(store, tmp_path / "slow", **keys)
@@ -71,20 +75,27 @@ def test_training_on_the_cache_is_training_with_the_frozen_trunk(
         for key in ("train_loss", "validation_loss", "windows"):
             assert float(other[key]) == pytest.approx(float(one[key]), rel=1e-4), key
     first, last = (float(rows(config)[place]["train_loss"]) for place in (0, -1))
-    assert first != last
+    assert first > 1.01 * last
     one, other = (open_predictions(Path(run.output) / "predictions.zarr") for run in (config, quick))
-    assert float(one["prediction"].isel(gene=0).std()) > 0
-    np.testing.assert_allclose(other["prediction"], one["prediction"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(other["prediction"], one["prediction"], rtol=1e-3)
+    kept = load_file(tmp_path / "embeddings" / "after.safetensors")
+    slowly, quickly = (weights(run) for run in (config, quick))
+    for name, value in quickly.items():
+        torch.testing.assert_close(value, slowly[name], rtol=1e-3, atol=1e-4)
+        if name.endswith(("1.2.weight", "1.2.bias")):
+            assert (value - kept[name.removeprefix("trunk.final_pointwise.")]).abs().max() > 1e-2
+
+
+def weights(config: FitConfig) -> dict[str, torch.Tensor]:
+    """Those of the last checkpoint."""
+    return load_file(Run(config.output).checkpoint("last") / "weights.safetensors")
 
 
 def test_the_pointwise_layer_may_stay_as_it_is(store: str, tmp_path: Path) -> None:
     config = cached(slow(store, tmp_path), tmp_path)
     fit(dataclasses.replace(config, trunk=Cached(str(tmp_path / "embeddings"), train_pointwise=False)))
-    from safetensors.torch import load_file
-
-    weights = load_file(next(Path(config.output, "checkpoints").glob("*")) / "weights.safetensors")
     for name, kept in load_file(tmp_path / "embeddings" / "after.safetensors").items():
-        assert (weights[f"trunk.final_pointwise.{name}"] == kept).all()
+        assert (weights(config)[f"trunk.final_pointwise.{name}"] == kept).all()
 
 
 def test_every_distinct_window_is_run_once_a_strand(
@@ -128,9 +139,11 @@ def test_it_goes_on_where_it_was_stopped(store: str, tmp_path: Path, monkeypatch
     )
     with pytest.raises(InputError, match=r"its embeddings are unfinished; run the same trainer/embed\.py"):
         fit(quick)
-    calls = -10
-    cached(config, tmp_path)
-    assert calls == -8  # the first gene was there
+    calls = 2
+    with monkeypatch.context() as patch:
+        patch.setattr(Crops, "windows", dying)
+        cached(config, tmp_path)
+    assert calls == 4  # the first of three genes was there
     stopped = zarr.open_group(tmp_path / "embeddings", mode="r")["embedding"][:]  # type: ignore[index]
     (tmp_path / "again").mkdir()
     cached(config, tmp_path / "again")

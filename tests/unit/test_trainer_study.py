@@ -15,7 +15,7 @@ from tests.conftest import Cohort
 from tests.unit.trainer_stores import make_store
 from trainer.batches import GeneBatches
 from trainer.cohort import find_learners, open_cohort
-from trainer.config import Enformer, FitConfig
+from trainer.config import Enformer, FitConfig, Head, TrackHead
 from trainer.fit import fit
 
 STUDY = sorted((Path(__file__).parents[2] / "configs" / "study").glob("*.yaml"))
@@ -37,8 +37,12 @@ def tiny(path: Path, store: str, output: Path) -> FitConfig:
     """A config of the study for a tiny Enformer and cohort."""
     config = config_of(path)
     assert isinstance(config.trunk, Enformer)
-    trunk = dataclasses.replace(config.trunk, pretrained=None, dim=12, depth=1, heads=1, dim_divisible_by=2)
-    head = dataclasses.replace(config.head, bins=2) if hasattr(config.head, "bins") else config.head
+    trunk = dataclasses.replace(
+        config.trunk, pretrained=None, noise=0.0, dim=12, depth=1, heads=1, dim_divisible_by=2
+    )
+    head: Head = dataclasses.replace(config.head, bins=2)  # type: ignore[call-arg]
+    if isinstance(head, TrackHead):
+        head = dataclasses.replace(head, pretrained=None)
     return dataclasses.replace(
         config,
         **{"store": store, "output": str(output), "context": None, "trunk": trunk, "head": head},
