@@ -12,6 +12,7 @@ builds what the loop uses. One of your own goes by its dotted path (``class_path
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -217,6 +218,49 @@ class Cached(Trunk):
         )
         embeddings.check_genes(genes, cohort.genes)
         return embeddings
+
+
+@dataclass(frozen=True)
+class Borzoi(Trunk):
+    """Borzoi (Linder et al. 2025, doi 10.1038/s41588-024-02053-6) of borzoi-pytorch, without its track heads.
+
+    It was trained on windows of 524,288 bases. Its convolutions always have their full width.
+
+    Args:
+        pretrained: Hugging Face hub id or local folder (config.json and weights); default random weights
+        dim: channels of the transformer; for random weights only
+        depth: transformer layers; for random weights only
+        heads: attention heads; for random weights only
+        freeze_batch_norm: keep the batch-norm statistics as they were loaded
+    """
+
+    pretrained: str | None = None
+    dim: int = 1536
+    depth: int = 8
+    heads: int = 8
+    freeze_batch_norm: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "depth", "heads"):
+            value = getattr(self, name)
+            _require(value >= 1, f"trunk.{name}: {value} is not positive")
+        _require(self.dim % self.heads == 0, f"trunk.dim: {self.dim} is not a multiple of heads")
+        _require(
+            importlib.util.find_spec("borzoi_pytorch") is not None,
+            "trunk: Borzoi needs borzoi-pytorch; pip install seqstore[borzoi]",
+        )
+        if self.pretrained is not None:
+            _require_checkpoint("trunk.pretrained", self.pretrained)
+
+    def bins(self, context: int) -> int:
+        """Bins of 32 bases, which are halved twice more."""
+        return 4 * _bins(context, 128)
+
+    def build(self) -> TrunkModule:
+        """See `trainer.borzoi.BorzoiTrunk`."""
+        from trainer.borzoi import BorzoiTrunk
+
+        return BorzoiTrunk.from_settings(self)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from seqstore.errors import InputError
-from trainer.pretrained import UNREADABLE, first_line
+from trainer.pretrained import load_model
 from trainer.tiles import Tiling
 
 if TYPE_CHECKING:
@@ -133,7 +132,8 @@ class EnformerTrunk(nn.Module):
                 **options,
             )
         else:
-            enformer = _load(EnformerModel, settings.pretrained, options)
+            parts = ("stem", "conv_tower", "transformer", "final_pointwise")
+            enformer = load_model(EnformerModel, settings.pretrained, parts, **options)
         trunk = cls(
             enformer,
             freeze=settings.freeze,
@@ -150,9 +150,7 @@ class EnformerTrunk(nn.Module):
         for part in self._frozen:
             self.get_submodule(part).eval()
         if self._freeze_batch_norm:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
+            freeze_batch_norms(self)
         return self
 
     def before(self, one_hot: Tensor) -> Tensor:
@@ -174,6 +172,13 @@ class EnformerTrunk(nn.Module):
         return embedded
 
 
+def freeze_batch_norms(module: nn.Module) -> None:
+    """Put all batch-norm layers of a module in evaluation mode: their statistics are used, and stay as they are."""
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.eval()
+
+
 @torch.no_grad()
 def add_noise(module: nn.Module, share: float) -> None:
     """Add to every weight w of a module a draw of N(0, (share * w)^2); batch-norm layers stay as they are.
@@ -184,28 +189,3 @@ def add_noise(module: nn.Module, share: float) -> None:
         if not isinstance(layer, _BatchNorm):
             for weight in layer.parameters(recurse=False):
                 weight.add_(torch.randn_like(weight) * weight.abs() * share)
-
-
-def _load(kind: Any, pretrained: str, options: dict[str, Any]) -> Any:
-    """The Enformer of a local folder or a hub id.
-
-    Raises:
-        InputError: it cannot be read, or it lacks weights of the trunk, which would stay random.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        enformer, found = kind.from_pretrained(pretrained, output_loading_info=True, **options)
-    except (*UNREADABLE, SafetensorError) as error:
-        raise InputError(f"trunk.pretrained: {pretrained}: {first_line(error)}") from error
-    parts = {part for part, _ in enformer.named_children()} - {
-        "_heads",
-        "_trunk",
-    }  # _trunk: the same, once more
-    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] in parts)
-    if missing:
-        raise InputError(
-            f"trunk.pretrained: {pretrained} lacks {len(missing)} of Enformer's weights, such as {missing[0]}; "
-            "give a whole checkpoint"
-        )
-    return enformer

@@ -94,7 +94,7 @@ def test_a_damaged_checkpoint_is_refused(original: EnformerModel, tmp_path: Path
     del tensors["final_pointwise.1.2.weight"], tensors["stem.0.bias"]
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(
-        InputError, match=r"lacks 2 of Enformer's weights, such as final_pointwise\.1\.2\.weight"
+        InputError, match=r"lacks 2 weights of Enformer, such as final_pointwise\.1\.2\.weight"
     ):
         Enformer(pretrained=str(folder)).build()
     weights.write_bytes(whole[:-100])
