@@ -23,11 +23,10 @@ class XpressoTrunk(nn.Module):
     """Xpresso up to its dense layer of 64, in one bin.
 
     A window is longer than what Xpresso reads and has the TSS in its middle; the 10,500 bases are cut out of it as it
-    is given, from 7,000 before the middle on. Xpresso was trained on each gene's own strand, and a trunk does not know
-    which that is: it is right where the strand that is read is the gene's. The trainer reads the + strand, and the
-    other one with probability ``reverse_complement``, which puts the TSS one base to the left. So, as of now, genes of
-    the - strand are read backwards half of the time or always, and predictions with both strands are means of a
-    gene's promoter read forwards and backwards.
+    is given, from 7,000 before the middle on. Xpresso was trained on each gene's own strand, which a trunk does not
+    know. With ``reverse_complement: 0`` the trainer reads the + strand: genes of the - strand are read backwards. With
+    more it reads both, and a prediction is the mean of the promoter read forwards and backwards. (On the other strand
+    the TSS base stands one to the left of the middle: what is cut out begins 6,999 before it.)
     """
 
     def __init__(self) -> None:
