@@ -5,8 +5,8 @@
     ds.seq.onehot(gene=["SNRPB", "NOP56"], individual=ds.population == "FIN")
     ds.seq.dosage("SNRPB")
 
-Genes go by their id, or by their name where only one gene has it. What is given for a dimension may be a label, a list
-of labels, a slice of labels, a boolean mask, or nothing, which is all there is.
+Genes go by their label, or by their name or id (columns gene_name, gene_id) where only one gene has it. What is given
+for a dimension may be a label, a list of labels, a slice of labels, a boolean mask, or nothing, which is all there is.
 """
 
 from __future__ import annotations
@@ -32,16 +32,18 @@ class SequenceAccessor:
     """See the module. ``ds`` is a dataset of `seqstore.open_store`, or a selection of one."""
 
     def __init__(self, ds: xr.Dataset) -> None:
-        if "haplotype_sequence" not in ds:
-            raise TypeError("only datasets of seqstore.open_store, with haplotype_sequence, have .seq")
+        if "haplotype_sequence" not in ds or "haplotype_id" not in ds:
+            raise TypeError(
+                "only datasets of seqstore.open_store, with haplotype_sequence and haplotype_id, have .seq"
+            )
         self._ds = ds
 
     def onehot(
         self,
-        *,
         gene: Any = None,
         individual: Any = None,
         haplotype: int | None = None,
+        *,
         ambiguous: Ambiguous = "zero",
         dtype: npt.DTypeLike = np.float32,
     ) -> xr.DataArray:
@@ -78,7 +80,7 @@ class SequenceAccessor:
             name="onehot",
         )
 
-    def dna(self, *, gene: Any = None, individual: Any = None, haplotype: int | None = None) -> Any:
+    def dna(self, gene: Any = None, individual: Any = None, haplotype: int | None = None) -> Any:
         """Windows in letters, of the + strand: a str, or an array of them (gene, individual, haplotype).
 
         Dimensions for which one label is given are left out. A haplotype that does not exist is an empty text.
@@ -154,7 +156,10 @@ class SequenceAccessor:
             at["haplotype"] = haplotype
         if self._ds.sizes["byte"] != self._ds.attrs["length"] // 2:
             raise ValueError("byte: this dataset has a part of the windows only; take the whole dataset")
-        chosen = self._ds[["haplotype_sequence", "haplotype_id"]].isel(at)
+        # By lists: with several numbers xarray cannot index what is transposed and not loaded.
+        alone = [name for name, position in at.items() if isinstance(position, int)]
+        listed = {name: [position] if name in alone else position for name, position in at.items()}
+        chosen = self._ds[["haplotype_sequence", "haplotype_id"]].isel(listed).squeeze(alone)
         return chosen.transpose("gene", "individual", "haplotype", "byte", missing_dims="ignore")
 
     def _positions(self, dimension: str, wanted: Any) -> Any:
@@ -188,17 +193,17 @@ class SequenceAccessor:
         index = self._ds.indexes[dimension]
         if label is None or label in index:
             return label
-        names = (
-            pd.Index(self._ds["gene_name"].values)
-            if dimension == "gene" and "gene_name" in self._ds
-            else index
-        )
-        at = np.flatnonzero(names == label)
+        others = [name for name in ("gene_name", "gene_id") if dimension == "gene" and name in self._ds]
+        names = [str(one) for name in others for one in self._ds[name].values]
+        at = np.flatnonzero(np.array(names, dtype=object) == label) % len(index)
+        at = np.unique(at)
         if len(at) == 1:
             return index[at[0]]
         if len(at):
             ids = ", ".join(str(one) for one in index[at])
             raise KeyError(f"gene: {len(at)} genes are named {label}: {ids}; give the id of one")
-        near = difflib.get_close_matches(str(label), [str(one) for one in {*index, *names}], n=3, cutoff=0.5)
+        known = {str(one).lower(): str(one) for one in (*index, *names)}
+        close = difflib.get_close_matches(str(label).lower(), known, n=3, cutoff=0.5)
+        near = [known[one] for one in close]
         hint = f"; the nearest are {', '.join(near)}" if near else ""
         raise KeyError(f"{dimension}: there is no {label} among {len(index)}{hint}")

@@ -236,7 +236,9 @@ class WindowCodec(ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodec):
     ) -> NDBuffer | None:
         encoded = await byte_getter.get(chunk_spec.prototype)
         if encoded is None:  # zarr would give zeros, which are a sequence of N
-            raise CorruptChunkError(f"{byte_getter}: this chunk file is missing; build the store again")
+            raise CorruptChunkError(
+                f"{byte_getter}: this chunk file is missing; take it from a copy of the store"
+            )
         selection = selection if isinstance(selection, tuple) else (selection,)
         selection += (slice(None),) * (4 - len(selection))
         # Decode the rows that the selection asks for, then apply the rest of it to those.

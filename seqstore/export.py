@@ -41,6 +41,7 @@ def export(
     split: str | None = None,
     role: str | None = None,
     assay: str | None = None,
+    unmeasured: bool = False,
 ) -> None:
     """Write a store in another form: Zarr with stock codecs, or HDF5 as the reference study has it.
 
@@ -52,11 +53,14 @@ def export(
         split: with --hdf5: only the rows that have a role in this split
         role: with --split: train, validation or test
         assay: with --hdf5: which expression, where the store has several
+        unmeasured: with --hdf5: write rows without expression too, whose Y, Z and P are NaN
     """
     if stock_codecs == hdf5:
         raise InputError("export: give one of --stock-codecs and --hdf5")
-    if not hdf5 and (split or assay):
-        raise InputError("export: --split, --role and --assay go with --hdf5; a store is exported whole")
+    if not hdf5 and (split or assay or unmeasured):
+        raise InputError(
+            "export: --split, --role, --assay and --unmeasured go with --hdf5; a store is exported whole"
+        )
     if (role is not None and split is None) or (role is not None and role not in _ROLES):
         raise InputError(f"role: {role} goes with --split, and is one of {', '.join(_ROLES)}")
     check_store(store)
@@ -69,7 +73,7 @@ def export(
         raise InputError(f"{output}: is within the store; choose another output")
     check_folder(Path(target).parent)
     if hdf5:
-        _export_hdf5(place, Path(target), _wanted(place, split, role), assay)
+        _export_hdf5(place, Path(target), _wanted(place, split, role), assay, unmeasured)
     else:
         _export_stock(place, Path(target))
     logger.info("%s: written", output)
@@ -109,7 +113,9 @@ def _wanted(store: str, split: str | None, role: str | None) -> npt.NDArray[np.b
     return wanted
 
 
-def _export_hdf5(store: str, output: Path, wanted: npt.NDArray[np.bool_] | None, assay: str | None) -> None:
+def _export_hdf5(
+    store: str, output: Path, wanted: npt.NDArray[np.bool_] | None, assay: str | None, unmeasured: bool
+) -> None:
     """The layout of the study's construct_h5_dataset.py: rows by gene, and by individual within a gene.
 
     Y is the expression as it is in the store; Z and P, its z-score and percentile, are of all measured people of the
@@ -127,8 +133,19 @@ def _export_hdf5(store: str, output: Path, wanted: npt.NDArray[np.bool_] | None,
         raise InputError(f"assay: {store} has no {assay!r}; it has {', '.join(assays)}")
     expression = ds["expression"].sel(assay=assay or assays[0]).transpose("gene", "individual").values
     z = standardise(expression, np.isfinite(expression))
-    cells = np.argwhere(np.ones_like(expression, dtype=bool) if wanted is None else wanted)
+    chosen = np.ones_like(expression, dtype=bool) if wanted is None else wanted
+    measured = chosen if unmeasured else chosen & np.isfinite(expression)
+    if not measured.any():
+        raise InputError(
+            f"{store}: expression of none of the {chosen.sum()} rows is measured; write them with --unmeasured"
+        )
+    cells = np.argwhere(measured)
     reader = HaplotypeReader(store)
+    logger.info(
+        "%d rows of %d bases, %.1f GB%s",
+        *(len(cells), reader.length, len(cells) * 16 * reader.length / 1e9),
+        f"; {chosen.sum() - len(cells)} without expression are left out" if chosen.sum() > len(cells) else "",
+    )
     population = ds["population"].values if "population" in ds.coords else np.full(len(ds.individual), "")
     text = h5py.string_dtype()
     with written_aside(output) as aside, h5py.File(aside, "w") as file:

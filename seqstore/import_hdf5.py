@@ -75,9 +75,13 @@ def import_hdf5(
             else stands at ``output``.
     """
     files = {TRAIN: train, VALIDATION: validation, TEST: test, UNUSED: unused}
-    role_of = {path: role for role, paths in files.items() for path in paths or ()}
+    pairs = [(path, role) for role, paths in files.items() for path in paths or ()]
+    role_of = dict(pairs)
     if not role_of:
         raise InputError("import-hdf5: names no file; give --train, --validation, --test or --unused")
+    if len(role_of) < len(pairs):
+        twice = next(path for path, _ in pairs if sum(path == other for other, _ in pairs) > 1)
+        raise InputError(f"{twice}: is given twice; a row has one role")
     rows, fasta, folder = Hdf5Rows(list(role_of)), Reference(reference), Path(output)
     gene_table, gene_of = _genes_of(rows.table["gene"], read_genes(genes, build), genes, fasta)
     role = np.array(list(role_of.values()))[rows.table["file"]]

@@ -191,7 +191,8 @@ def _what_failed(place: str, error: Exception) -> str | None:
         where = error.filename or (place if local else "a disk of this machine")
         return f"{where}: {str(error.strerror).lower()}; make room and run the same command again to go on"
     if local:
-        if isinstance(error, PermissionError) and str(error.filename).startswith(place):
+        within = os.path.abspath(str(getattr(error, "filename", ""))).startswith(os.path.abspath(place))
+        if isinstance(error, PermissionError) and within:
             return (
                 f"{error.filename}: {str(error.strerror).lower()}; choose another output, or see who owns it"
             )

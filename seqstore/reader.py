@@ -87,8 +87,8 @@ class HaplotypeReader:
         """Packed windows (n, 2, length // 2) of n pairs of gene and individual.
 
         ``genes`` and ``individuals`` are integer arrays (n,) of positions in the store, or one position for all.
-        With ``haplotypes`` too, each 0 or 1, they are the windows (n, length // 2) of single haplotypes. They are
-        written to ``out`` if that is given, a C-contiguous array of their shape.
+        With ``haplotypes`` too, each 0 or 1, they are the windows (n, length // 2) of single haplotypes. One that does
+        not exist is all N. They are written to ``out`` if that is given, a C-contiguous array of their shape.
 
         Raises:
             IndexError: a position is outside the store.
@@ -173,8 +173,9 @@ class HaplotypeReader:
             with path.open("rb") as file:
                 content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else file.read()
         except FileNotFoundError:
-            raise InputError(
-                f"{self.path}/{name}: this chunk file of the store is missing; build it again"
+            raise CorruptChunkError(
+                f"{self.path}/{name}: this chunk file of the store is missing; take it from a copy, or "
+                "remove the store and build it again"
             ) from None
         except ValueError:  # an empty file has no map
             content = b""
@@ -222,7 +223,10 @@ def _positions(name: str, at: npt.ArrayLike) -> Ints:
     if positions.ndim > 1:
         raise ValueError(f"{name}: {positions.shape} is not (n,)")
     if positions.dtype.kind not in "iu" and positions.size:
-        raise TypeError(f"{name}: are integer positions; look labels up with get_indexer")
+        raise TypeError(
+            f"{name}: are integer positions; look labels up with store.get_index({name.removesuffix('s')!r})"
+            ".get_indexer(...)"
+        )
     return positions.astype(np.int64, copy=False)
 
 

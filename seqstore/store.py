@@ -12,6 +12,7 @@ import xarray as xr
 from seqstore.errors import InputError
 from seqstore.layout import FORMAT_NAME, FORMAT_VERSION, GENES_IN_CHUNK, attributes_of, open_group
 from seqstore.locations import files_below, is_url, place_of
+from seqstore.lost_chunks import refuse_lost_chunks
 from seqstore.recipe import describe_recipe
 from seqstore.swap import finish_swap
 
@@ -35,11 +36,15 @@ def open_store(path: str | Path) -> xr.Dataset:
     individuals they name. Sequences, one-hot matrices and dosages by label: ``store.seq`` (`seqstore.accessor`).
 
     Raises:
-        InputError: no store stands there, its build is unfinished, or its format is newer.
+        InputError: no store stands there, its build is unfinished, its format is newer, or a chunk file of
+            another array than the windows is missing (which is not looked for at a URL).
     """
     check_store(path)
-    store: xr.Dataset = xr.open_zarr(place_of(path), chunks=None, consolidated=False)
-    store.encoding["source"] = place_of(path)
+    place = place_of(path)
+    if not is_url(place):
+        refuse_lost_chunks(place)
+    store: xr.Dataset = xr.open_zarr(place, chunks=None, consolidated=False)
+    store.encoding["source"] = place
     return store.drop_vars("built")
 
 

@@ -171,7 +171,7 @@ def _export_rows(store: str, folder: Path) -> tuple[int, float]:
     chosen = np.zeros(shape, dtype=np.int8)
     chosen.ravel()[np.random.default_rng(0).choice(chosen.size, n, replace=False)] = 1
     write_split(store, "rows", split=chosen, gene_class=["unused"] * shape[0], attrs={})
-    return n, _timed(lambda: export(store, str(folder / "rows.h5"), hdf5=True, split="rows"))
+    return n, _timed(lambda: export(store, str(folder / "rows.h5"), hdf5=True, split="rows", unmeasured=True))
 
 
 def _plain(reference: str, folder: Path) -> str:

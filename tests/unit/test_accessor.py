@@ -169,3 +169,20 @@ def test_what_is_no_haplotype_or_length_is_refused(store: xr.Dataset) -> None:
     for length in (3, 0, -4):
         with pytest.raises(ValueError, match="is not a positive even number of bases"):
             store.seq.dosage("G1", length=length)
+
+
+def test_any_order_of_dimensions_can_be_indexed(store: xr.Dataset) -> None:
+    turned = store.transpose("individual", ...)
+    assert turned.seq.dna("G1", "P3", 0) == store.seq.dna("G1", "P3", 0)
+    assert turned.seq.dna(gene="G1", haplotype=1).dims == ("individual",)
+    with pytest.raises(TypeError, match=r"with haplotype_sequence and haplotype_id, have \.seq"):
+        _ = store[["haplotype_sequence", "expression"]].seq
+
+
+def test_genes_go_by_id_too(store: xr.Dataset) -> None:
+    named = store.assign_coords(gene_id=("gene", ["E1", "E2", "E3", "E1"]))
+    assert named.seq.dna("E2", "P0", 0) == store.seq.dna("G2", "P0", 0)
+    with pytest.raises(KeyError, match="2 genes are named E1: G1, G4"):
+        named.seq.dna("E1", "P0", 0)
+    with pytest.raises(KeyError, match="there is no three among 4; the nearest are THREE"):
+        named.seq.dna("three", "P0", 0)

@@ -498,3 +498,24 @@ def test_damaged_metadata_is_said_in_a_line(make_cohort: Callable[..., Cohort], 
     Path(config.store, "zarr.json").write_text(content)
     with pytest.raises(InputError, match=r"zarr.json: is damaged" if content else "no store here"):
         seqstore.open_store(config.store)
+
+
+def test_a_store_that_lost_a_chunk_file_is_not_opened(make_cohort: Callable[..., Cohort]) -> None:
+    """Zarr would read what was in it as fill values."""
+    config = make_cohort().config()
+    build(config)
+    seqstore.write_split(config.store, "main", split=np.ones((4, 6), np.int8), gene_class=["unseen"] * 4)
+    store = Path(config.store)
+    known = sorted(path for path in store.rglob("*") if path.is_file() and path.name != "zarr.json")
+    arrays = {path.relative_to(store).parts[0] for path in known} - {"haplotype_sequence"}
+    assert len(arrays) > 15
+    for path in known:
+        if path.relative_to(store).parts[0] == "haplotype_sequence":
+            continue
+        content = path.read_bytes()
+        path.unlink()
+        name = str(path.relative_to(store))
+        with pytest.raises(InputError, match=f"{name}: this chunk file is missing; take it from a copy"):
+            seqstore.open_store(config.store)
+        path.write_bytes(content)
+    seqstore.open_store(config.store).load()

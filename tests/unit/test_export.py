@@ -46,7 +46,7 @@ def test_stock_codecs_hold_the_same(store: str, tmp_path: Path) -> None:
 
 def test_hdf5_is_as_the_study_has_it(store: str, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
-    export(store, str(tmp_path / "all.h5"), hdf5=True)
+    export(store, str(tmp_path / "all.h5"), hdf5=True, unmeasured=True)
     ds = seqstore.open_store(store)
     n_genes, n_people = ds.sizes["gene"], ds.sizes["individual"]
     with h5py.File(tmp_path / "all.h5") as file:
@@ -77,7 +77,7 @@ def test_hdf5_of_a_role(store: str, tmp_path: Path) -> None:
     write_split(store, "main", split=roles, gene_class=["random_split"] * len(roles), attrs={})
     for role, number in (("train", 1), ("validation", 2), ("test", 3), (None, None)):
         path = tmp_path / f"{role}.h5"
-        export(store, str(path), hdf5=True, split="main", role=role)
+        export(store, str(path), hdf5=True, split="main", role=role, unmeasured=True)
         wanted = roles > 0 if number is None else roles == number
         gene, person = np.nonzero(wanted)
         with h5py.File(path) as file:
@@ -91,7 +91,8 @@ def test_hdf5_of_a_role(store: str, tmp_path: Path) -> None:
     [
         ({}, "export: give one of --stock-codecs and --hdf5"),
         ({"hdf5": True, "stock_codecs": True}, "export: give one of"),
-        ({"stock_codecs": True, "split": "main"}, "--split, --role and --assay go with --hdf5"),
+        ({"stock_codecs": True, "split": "main"}, "--split, --role, --assay and --unmeasured go with --hdf5"),
+        ({"stock_codecs": True, "unmeasured": True}, "--split, --role, --assay and --unmeasured go with"),
         ({"hdf5": True, "role": "train"}, "role: train goes with --split"),
         ({"hdf5": True, "split": "main", "role": "val"}, "is one of train, validation, test"),
         ({"hdf5": True, "split": "main"}, "has no split 'main'"),
@@ -179,3 +180,28 @@ def test_a_damaged_store_is_one_line(store: str, tmp_path: Path, capsys: pytest.
         line = capsys.readouterr().err.splitlines()[-1]
         assert line.startswith("error: ")
         assert line.endswith("haplotype_sequence/c/2/0/0/0: the chunk does not match its checksum")
+
+
+def test_what_is_not_measured_is_left_out(
+    store: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    ds = seqstore.open_store(store)
+    gene, person = np.nonzero(np.isfinite(ds.expression.values[0]))
+    n_lacking = ds.expression.size - len(gene)
+    assert n_lacking > 0
+    with caplog.at_level("INFO"):
+        export(store, str(tmp_path / "out.h5"), hdf5=True)
+    assert f"{len(gene)} rows of 200 bases" in caplog.text
+    assert f"{n_lacking} without expression are left out" in caplog.text
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["genes"].asstr()[:].tolist() == ds.gene.values[gene].tolist()
+        assert file["samples"].asstr()[:].tolist() == ds.individual.values[person].tolist()
+        assert np.isfinite(file["Y"][:]).all()
+    roles = np.zeros((4, 6), dtype=np.int8)
+    roles[3] = 1
+    write_split(store, "last", split=roles, gene_class=["unused"] * 4)
+    with pytest.raises(
+        InputError, match="expression of none of the 6 rows is measured; write them with --unm"
+    ):
+        export(store, str(tmp_path / "none.h5"), hdf5=True, split="last")

@@ -51,7 +51,7 @@ def exported(store: str, folder: Path) -> dict[str, list[str]]:
     files = {}
     for role in ROLES:
         files[role] = [str(folder / f"{role}.h5")]
-        export(store, files[role][0], hdf5=True, split="main", role=role)
+        export(store, files[role][0], hdf5=True, split="main", role=role, unmeasured=True)
     return files
 
 
@@ -191,7 +191,7 @@ def test_a_base_that_is_only_ever_missing_stays_missing(
     write_vcf(cohort.folder / "genotypes.vcf.gz", cohort.contigs, cohort.people, calls)
     config = cohort.config(missing="n", store=str(cohort.folder / "source.zarr"))
     build(config)
-    export(config.store, str(tmp_path / "all.h5"), hdf5=True)
+    export(config.store, str(tmp_path / "all.h5"), hdf5=True, unmeasured=True)
     back(tmp_path, cohort, {"unused": [str(tmp_path / "all.h5")]})
     before, after = (seqstore.open_store(store) for store in (config.store, tmp_path / "back/store.zarr"))
     assert (before.haplotype_sequence != after.haplotype_sequence).sum() == 0
@@ -220,6 +220,9 @@ def test_other_inputs_are_refused(source: str, cohort: Cohort, tmp_path: Path) -
     files = exported(source, tmp_path)
     with pytest.raises(InputError, match="names no file"):
         back(tmp_path, cohort, {})
+    for options in ({"train": files["train"] * 2}, {"train": files["train"], "test": files["train"]}):
+        with pytest.raises(InputError, match=r"train\.h5: is given twice; a row has one role"):
+            back(tmp_path, cohort, options)
     (tmp_path / "text.h5").write_text("no HDF5")
     for name in ("text", "none"):
         with pytest.raises(InputError, match=rf"{name}\.h5: cannot be read as HDF5"):

@@ -342,3 +342,12 @@ def test_a_large_batch_is_written_past_the_caches(tmp_path: Path, with_indels: b
     np.testing.assert_array_equal(reader.read(0, np.arange(130), out=out), windows[0])
     assert (room[:skipped] == 9).all()
     assert (room[skipped + windows.nbytes :] == 9).all()
+
+
+def test_a_chunk_file_that_is_lost_is_named(store: Path) -> None:
+    (store / "haplotype_sequence/c/4/1/0/0").unlink()
+    reader = seqstore.HaplotypeReader(store)
+    with pytest.raises(
+        seqstore.CorruptChunkError, match=r"c/4/1/0/0: this chunk file of the store is missing"
+    ):
+        reader.read(4, 20)
