@@ -13,17 +13,25 @@ import os
 from pathlib import Path
 
 from seqstore.errors import InputError
+from seqstore.store_arrays import ARRAYS, SEQUENCE
 
-_WINDOWS = "haplotype_sequence"
+#: What of the root of a store is looked at, besides its coordinates.
+_OF_A_STORE = {name.split("/")[0] for name in ARRAYS} - {SEQUENCE} | {"splits"}
 
 
-def refuse_lost_chunks(place: str) -> None:
+def refuse_lost_chunks(place: str, coordinates: str) -> None:
     """Refuse a store in a folder of which a chunk file is not there, of any array but the windows.
+
+    ``coordinates`` is the attribute of the store that names some of its arrays; others that somebody has added to it
+    are not looked at.
 
     Raises:
         InputError: one is missing; the message names it.
     """
-    for folder in _arrays(place):
+    own = {*_OF_A_STORE, *coordinates.split()}
+    for folder in (
+        folder for name in sorted(os.listdir(place)) if name in own for folder in _arrays(place, name)
+    ):
         metadata = json.loads(Path(folder, "zarr.json").read_text())
         chunk = metadata["chunk_grid"]["configuration"]["chunk_shape"]
         grid = [-(-size // of_chunk) for size, of_chunk in zip(metadata["shape"], chunk, strict=True)]
@@ -37,16 +45,11 @@ def refuse_lost_chunks(place: str) -> None:
                     )
 
 
-def _arrays(place: str) -> list[str]:
-    """The folders of the arrays of a store but the windows, those of its groups too."""
-    found = []
-    for name in sorted(os.listdir(place)):
-        folder = f"{place}/{name}"
-        if name in (_WINDOWS, "spool") or name.endswith(".partial") or not os.path.isdir(folder):
-            continue
-        if os.path.isfile(f"{folder}/zarr.json"):
-            if json.loads(Path(folder, "zarr.json").read_text()).get("node_type") == "array":
-                found.append(folder)
-            else:
-                found += _arrays(folder)
-    return found
+def _arrays(place: str, name: str) -> list[str]:
+    """The folder of an array, or those of the arrays of a group and of its groups."""
+    folder = f"{place}/{name}"
+    if name.endswith(".partial") or not os.path.isfile(f"{folder}/zarr.json"):
+        return []
+    if json.loads(Path(folder, "zarr.json").read_text()).get("node_type") == "array":
+        return [folder]
+    return [array for inner in sorted(os.listdir(folder)) for array in _arrays(folder, inner)]

@@ -39,10 +39,10 @@ def open_store(path: str | Path) -> xr.Dataset:
         InputError: no store stands there, its build is unfinished, its format is newer, or a chunk file of
             another array than the windows is missing (which is not looked for at a URL).
     """
-    check_store(path)
+    attributes = check_store(path)
     place = place_of(path)
     if not is_url(place):
-        refuse_lost_chunks(place)
+        refuse_lost_chunks(place, str(attributes.get("coordinates", "")))
     store: xr.Dataset = xr.open_zarr(place, chunks=None, consolidated=False)
     store.encoding["source"] = place
     return store.drop_vars("built")

@@ -527,8 +527,8 @@ class FitConfig:
         assay: which expression, where the store has several
         context: bases of the centre crop that the model sees, even; default the whole window
         ambiguous: what the model reads for an IUPAC base: nothing, a share for each nucleotide, or 1 for each
-        trunk: Convolutional, Enformer or a dotted path of your own
-        head: AttentionHead or a dotted path of your own
+        trunk: Convolutional, Enformer, Cached, Xpresso, Borzoi or a dotted path of your own
+        head: AttentionHead, TrackHead, XpressoHead or a dotted path of your own
         objective: PairwiseRegression, SingleRegression, PairwiseClassification or a dotted path of your own
         train_share: share of each gene's training people that it is learnt from, drawn by the seed; for learning curves
         people: people in a gene batch; default all training people of the gene

@@ -110,8 +110,9 @@ def save_store(path: Path, store: xr.Dataset, variants: xr.Dataset) -> Path:
         **{key: {} for key in ("config", "inputs", "policies", "reconciled")},
         "expression_recipe": store.attrs.get("expression_recipe", {}),
     }
-    root.drop_encoding().to_zarr(path, zarr_format=3, consolidated=False)
     sites = variants.drop_vars(variants.coords).assign(built=("variant_block", np.ones(1, dtype=bool)))
-    sites.to_zarr(path, group="variants", mode="a", zarr_format=3, consolidated=False)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        root.drop_encoding().to_zarr(path, zarr_format=3, consolidated=False)
+        sites.to_zarr(path, group="variants", mode="a", zarr_format=3, consolidated=False)
     zarr.open_group(path, mode="r+").create_group("splits")
     return path

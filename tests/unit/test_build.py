@@ -519,3 +519,12 @@ def test_a_store_that_lost_a_chunk_file_is_not_opened(make_cohort: Callable[...,
             seqstore.open_store(config.store)
         path.write_bytes(content)
     seqstore.open_store(config.store).load()
+
+
+def test_arrays_of_others_may_be_empty(make_cohort: Callable[..., Cohort]) -> None:
+    config = make_cohort().config()
+    build(config)
+    zarr.open_group(config.store, mode="r+").create_array(
+        "mine", shape=(4,), dtype="int8", dimension_names=("gene",)
+    )
+    assert (seqstore.open_store(config.store).mine.values == 0).all()
