@@ -27,14 +27,18 @@ from seqstore.memory import (
 )
 
 Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.unsignedinteger]
 Ambiguous = Literal["zero", "fraction", "multihot"]
 
 
-def byte_table(ambiguous: str = "zero") -> npt.NDArray[np.float32]:
-    """What each of the 256 bytes is as two one-hot bases: (256, 8) float32.
+def byte_table(
+    ambiguous: str = "zero", dtype: npt.DTypeLike | Literal["bfloat16"] = np.float32
+) -> npt.NDArray[Any]:
+    """What each of the 256 bytes is as two one-hot bases: (256, 8) numbers.
 
     ``ambiguous`` says what a base with several bits (an IUPAC code) becomes: ``zero`` nothing, as in the
-    study; ``fraction`` a share of 1 for each nucleotide; ``multihot`` 1 for each.
+    study; ``fraction`` a share of 1 for each nucleotide; ``multihot`` 1 for each. The numbers of ``"bfloat16"``,
+    which numpy does not know, are given as uint16 with their bits: `torch.from_numpy(...).view(torch.bfloat16)`.
     """
     bits = np.unpackbits(np.arange(16, dtype=np.uint8)[:, None], axis=1, bitorder="little")[:, :4]
     codes = bits.astype(np.float32)
@@ -46,7 +50,11 @@ def byte_table(ambiguous: str = "zero") -> npt.NDArray[np.float32]:
     elif ambiguous != "multihot":
         raise ValueError(f"ambiguous: {ambiguous!r} is none of zero, fraction, multihot")
     byte = np.arange(256)
-    return np.concatenate([codes[byte % 16], codes[byte // 16]], axis=1)
+    table = np.concatenate([codes[byte % 16], codes[byte // 16]], axis=1)
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        bits = table.view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)  # rounded to the nearest
+    return table.astype(dtype)
 
 
 def one_hot(
@@ -56,7 +64,7 @@ def one_hot(
     length: int | None = None,
     reverse: bool = False,
     ambiguous: Ambiguous = "zero",
-    dtype: npt.DTypeLike = np.float32,
+    dtype: npt.DTypeLike | Literal["bfloat16"] = np.float32,
 ) -> npt.NDArray[Any]:
     """One-hot matrices (..., length, 4), A C G T, of packed windows (..., bytes).
 
@@ -66,22 +74,26 @@ def one_hot(
         length: bases to show, even; by default up to the end
         reverse: show the opposite strand of these bases
         ambiguous: as of `byte_table`
-        dtype: of the numbers
+        dtype: of the numbers, as of `byte_table`
     """
     length = 2 * packed.shape[-1] - start if length is None else length
-    out = np.empty((*packed.shape[:-1], length, 4), dtype=dtype)
-    table = byte_table(ambiguous).astype(dtype)
+    table = byte_table(ambiguous, dtype)
+    out = np.empty((*packed.shape[:-1], length, 4), dtype=table.dtype)
     windows = np.ascontiguousarray(packed).reshape(-1, packed.shape[-1])
-    kind = np.dtype(f"u{table.itemsize}")  # what a number is does not matter to who copies it
-    rows, flat = table.view(kind), out.view(kind).reshape(len(windows), 4 * length)
-    unpack_into(windows, rows, flat, start=start, reverse=reverse, ambiguous=ambiguous)
+    numbers = as_integers(out).reshape(len(windows), 4 * length)
+    unpack_into(windows, as_integers(table), numbers, start=start, reverse=reverse, ambiguous=ambiguous)
     return out
+
+
+def as_integers(numbers: npt.NDArray[Any]) -> Integers:
+    """A view of numbers as unsigned integers: what a number is does not matter to who copies it."""
+    return numbers.view(f"u{numbers.itemsize}")
 
 
 def unpack_into(
     packed: Bytes,
-    table: npt.NDArray[np.unsignedinteger],
-    out: npt.NDArray[np.unsignedinteger],
+    table: Integers,
+    out: Integers,
     *,
     start: int,
     reverse: bool,
@@ -89,23 +101,39 @@ def unpack_into(
 ) -> None:
     """Unpack bases of windows (n, bytes), from ``start`` on, into ``out`` (n, 4 x bases), for many windows at once.
 
-    ``table`` is that of `byte_table`, and it and ``out`` are views of their numbers as unsigned integers.
+    ``table`` is that of `byte_table`, and it and ``out`` are `as_integers`.
     """
-    if ambiguous == "fraction" or table.itemsize not in _SPREAD or not out.flags.c_contiguous:
+    byte_by_byte = is_by_bytes(table, ambiguous) or not out.flags.c_contiguous
+    unpack(packed, start, reverse, ambiguous == "zero", byte_by_byte, table, out)
+
+
+def is_by_bytes(table: Integers, ambiguous: str) -> bool:
+    """Whether windows are unpacked byte by byte, as numbers that are not all one or nothing are."""
+    return ambiguous == "fraction" or table.itemsize not in (2, 4)
+
+
+@numba.njit(cache=True, nogil=True)
+def unpack(
+    packed: Bytes,
+    start: int,
+    reverse: bool,
+    only_single: bool,
+    byte_by_byte: bool,
+    table: Integers,
+    out: Integers,
+) -> None:  # pragma: no cover  (compiled)
+    """`unpack_into`, for compiled code: ``only_single`` if bases with several bits are nothing."""
+    if byte_by_byte:
         _look_up(packed, start, reverse, table, out)
     else:
-        of_one = table[1, 0]
-        _SPREAD[table.itemsize](packed, start, reverse, ambiguous == "zero", of_one, out)
+        _spread(packed, start, reverse, only_single, table[1, 0], out)
 
 
 @numba.njit(cache=True, nogil=True)
 def _look_up(
-    packed: Bytes, start: int, reverse: bool, table: npt.NDArray[Any], out: npt.NDArray[Any]
+    packed: Bytes, start: int, reverse: bool, table: Integers, out: Integers
 ) -> None:  # pragma: no cover  (compiled)
-    """Unpack bases of windows (n, bytes), from ``start`` on, into ``out`` (n, 4 x bases), of the type of the table.
-
-    With ``reverse`` they are read on the other strand.
-    """
+    """Unpack bases byte by byte: what becomes of those with several bits stands in the table."""
     n_bases, length = 2 * packed.shape[1], out.shape[1] // 4
     rows = table.copy()
     if reverse:
@@ -156,59 +184,53 @@ def _single(word: np.uint64) -> np.uint64:  # pragma: no cover  (compiled)
     return word & ~((several & np.uint64(0x1111111111111111)) * np.uint64(15))
 
 
-def _spread_all(spread: Any, spread_past_caches: Any, size: int) -> Any:
-    """Compile what unpacks windows to numbers of a size in bytes."""
-
-    @numba.njit(cache=True, nogil=True)
-    def unpack(
-        packed: Bytes, start: int, reverse: bool, only_single: bool, one: int, out: npt.NDArray[Any]
-    ) -> None:  # pragma: no cover  (compiled)
-        n_bytes, length = packed.shape[1], out.shape[1] // 4
-        first = min(max(-start, 0), length)
-        stop = max(min(2 * n_bytes - start, length), first)
-        past_caches = out.nbytes >= MUCH
-        for number in range(len(packed)):
-            window, flat = packed[number], out[number]
+@numba.njit(cache=True, nogil=True)
+def _spread(
+    packed: Bytes, start: int, reverse: bool, only_single: bool, one: int, out: Integers
+) -> None:  # pragma: no cover  (compiled)
+    """Unpack bases 16 by 16, to numbers of two or four bytes that are ``one`` or 0."""
+    n_bytes, length, size = packed.shape[1], out.shape[1] // 4, out.itemsize
+    first = min(max(-start, 0), length)
+    stop = max(min(2 * n_bytes - start, length), first)
+    past_caches = out.nbytes >= MUCH
+    for number in range(len(packed)):
+        window, flat = packed[number], out[number]
+        if reverse:
+            flat[4 * (length - first) :] = 0
+            flat[: 4 * (length - stop)] = 0
+        else:
+            flat[: 4 * first] = 0
+            flat[4 * stop :] = 0
+        source, target = window.ctypes.data, flat.ctypes.data
+        to, half = first, (start + first) & 1
+        at = (start + first) >> 1
+        while to + 16 <= stop and at + 8 + half <= n_bytes:
+            word = word_at(source + at)
+            if half:
+                word = (word >> np.uint64(4)) | (np.uint64(window[at + 8]) << np.uint64(60))
+            if only_single:
+                word = _single(word)
             if reverse:
-                flat[4 * (length - first) :] = 0
-                flat[: 4 * (length - stop)] = 0
+                word, place = reversed_bits(word), target + 4 * size * (length - to - 16)
             else:
-                flat[: 4 * first] = 0
-                flat[4 * stop :] = 0
-            source, target = window.ctypes.data, flat.ctypes.data
-            to, half = first, (start + first) & 1
-            at = (start + first) >> 1
-            while to + 16 <= stop and at + 8 + half <= n_bytes:
-                word = word_at(source + at)
-                if half:
-                    word = (word >> np.uint64(4)) | (np.uint64(window[at + 8]) << np.uint64(60))
-                if only_single:
-                    word = _single(word)
-                if reverse:
-                    word, place = reversed_bits(word), target + 4 * size * (length - to - 16)
+                place = target + 4 * size * to
+            if past_caches and place % LINE == 0:
+                if size == 2:  # known when this is compiled
+                    spread_16_past_caches(place, word, one)
                 else:
-                    place = target + 4 * size * to
-                if past_caches and place % LINE == 0:
-                    spread_past_caches(place, word, one)
-                else:
-                    spread(place, word, one)
-                to, at = to + 16, at + 8
-            while to < stop:
-                base = start + to
-                code = (window[base >> 1] >> np.uint8(4 * (base & 1))) & np.uint8(15)
-                if only_single and code & (code - 1):
-                    code = np.uint8(0)
-                for k in range(4):
-                    place = 4 * (length - to) - 1 - k if reverse else 4 * to + k
-                    flat[place] = one if code >> np.uint8(k) & np.uint8(1) else 0
-                to += 1
-        fence()
-
-    return unpack
-
-
-#: By the size of a number in bytes.
-_SPREAD = {
-    2: _spread_all(spread_16, spread_16_past_caches, 2),
-    4: _spread_all(spread_32, spread_32_past_caches, 4),
-}
+                    spread_32_past_caches(place, word, one)
+            elif size == 2:
+                spread_16(place, word, one)
+            else:
+                spread_32(place, word, one)
+            to, at = to + 16, at + 8
+        while to < stop:
+            base = start + to
+            code = (window[base >> 1] >> np.uint8(4 * (base & 1))) & np.uint8(15)
+            if only_single and code & (code - 1):
+                code = np.uint8(0)
+            for k in range(4):
+                place = 4 * (length - to) - 1 - k if reverse else 4 * to + k
+                flat[place] = one if code >> np.uint8(k) & np.uint8(1) else 0
+            to += 1
+    fence()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,9 @@ from seqstore.codec import WindowChunk, WindowCodec
 from seqstore.errors import CorruptChunkError, InputError
 from seqstore.layout import identity_of, open_group
 from seqstore.locations import LocalFiles, is_url, place_of
+from seqstore.onehot import Ambiguous, as_integers, byte_table, is_by_bytes
 from seqstore.rendering import CLOSED, N_ADDRESSES, OUTSIDE, RENDERED, render
+from seqstore.rendering_onehot import render_onehot
 from seqstore.store import check_store
 from seqstore.threads import Threads
 
@@ -94,31 +97,63 @@ class HaplotypeReader:
             IndexError: a position is outside the store.
             CorruptChunkError: a chunk file is damaged.
         """
-        at = {
-            "genes": genes,
-            "individuals": individuals,
-            "haplotypes": 0 if haplotypes is None else haplotypes,
-        }
-        given = [_positions(name, positions) for name, positions in at.items()]
-        n = max((len(positions) for positions in given if positions.ndim), default=1)
-        if any(positions.ndim and len(positions) != n for positions in given):
-            lengths = ", ".join(str(len(positions)) for positions in given if positions.ndim)
-            raise ValueError(f"{lengths} positions do not go together")
-        where = [positions if positions.ndim else np.full(n, positions) for positions in given]
-        shape = (n, self.length // 2) if haplotypes is not None else (n, PLOIDY, self.length // 2)
+        where, n_windows = _where(genes, individuals, haplotypes)
+        n, size = len(where.genes), self.length // 2
+        shape = (n, size) if haplotypes is not None else (n, PLOIDY, size)
         if out is None:
             out = np.empty(shape, dtype=np.uint8)
         elif out.shape != shape or out.dtype != np.uint8 or not out.flags.carray:
             raise ValueError(
                 f"out: {out.dtype} {out.shape} is not a writeable, C-contiguous uint8 array {shape}"
             )
-        windows = out.reshape(n, 1 if haplotypes is not None else PLOIDY, self.length // 2)
+        windows = out.reshape(n, n_windows, size)
 
         def make(part: slice) -> None:
-            genes, individuals, haplotypes = (positions[part] for positions in where)
-            self._render(genes, individuals, haplotypes, windows[part])
+            pairs = where.of(part)
+            self._render(pairs, lambda chunks: render(chunks, self._shape, *pairs, windows[part]))
 
         self._threads.run(make, n, windows.nbytes)
+        return out
+
+    def one_hot(
+        self,
+        genes: npt.ArrayLike,
+        individuals: npt.ArrayLike,
+        haplotypes: npt.ArrayLike | None = None,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        reverse: bool = False,
+        ambiguous: Ambiguous = "zero",
+        dtype: npt.DTypeLike | Literal["bfloat16"] = np.float32,
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[Any]:
+        """One-hot matrices (n, 2, length, 4), A C G T, of n pairs of gene and individual, for work on a CPU.
+
+        Which windows, and what is raised, is as for `read`; which of their bases and how, as for
+        `seqstore.onehot.one_hot`. They are written to ``out`` if that is given, a C-contiguous array of their shape
+        and of ``dtype``.
+        """
+        where, n_windows = _where(genes, individuals, haplotypes)
+        n = len(where.genes)
+        length = self.length - start if length is None else length
+        shape = (n, length, 4) if haplotypes is not None else (n, PLOIDY, length, 4)
+        table = byte_table(ambiguous, dtype)
+        if out is None:
+            out = np.empty(shape, dtype=table.dtype)
+        elif out.shape != shape or out.dtype != table.dtype or not out.flags.carray:
+            raise ValueError(
+                f"out: {out.dtype} {out.shape} is not a writeable, C-contiguous {table.dtype} array {shape}"
+            )
+        rows, numbers = as_integers(table), as_integers(out).reshape(n * n_windows, 4 * length)
+        span = self.length // 2, start, reverse, ambiguous == "zero", is_by_bytes(rows, ambiguous)
+
+        def make(part: slice) -> None:
+            pairs = where.of(part)
+            mine = numbers[n_windows * part.start : n_windows * part.stop]
+            self._render(pairs, lambda chunks: render_onehot(chunks, self._shape, *pairs, span, rows, mine))
+
+        self._threads.run(make, n, numbers.nbytes)
         return out
 
     def haplotype_id(self, gene: int) -> npt.NDArray[np.int32]:
@@ -131,12 +166,11 @@ class HaplotypeReader:
         distinct, first = np.unique(self.haplotype_id(gene).ravel(), return_index=True)
         return self.read(gene, *np.divmod(first[distinct >= 0], PLOIDY))
 
-    def _render(self, genes: Ints, individuals: Ints, haplotypes: Ints, out: Bytes) -> None:
-        """Make windows (n, windows, bytes), and open the chunks that are not open yet."""
+    def _render(self, where: _Pairs, make: Callable[[Ints], tuple[int, int]]) -> None:
+        """Have ``make`` make windows out of chunks by their addresses, and open those that are not open yet."""
         opened = self._open
-        while (result := render(opened.addresses, self._shape, genes, individuals, haplotypes, out))[
-            0
-        ] == CLOSED:
+        genes, individuals, haplotypes = where
+        while (result := make(opened.addresses))[0] == CLOSED:
             blocks = individuals // self._shape[1]
             wanted = np.unique(np.stack([genes, blocks])[:, opened.addresses[genes, blocks, 0] == 0], axis=1)
             keys = list(zip(*wanted.tolist(), strict=True))
@@ -195,6 +229,18 @@ class HaplotypeReader:
         return _OpenChunks(self.n_genes, -(-self.n_individuals // int(self._shape[1])))
 
 
+class _Pairs(NamedTuple):
+    """Pairs of gene and individual, and the first of the haplotypes wanted of each: (n,) each."""
+
+    genes: Ints
+    individuals: Ints
+    haplotypes: Ints
+
+    def of(self, part: slice) -> _Pairs:
+        """Some of them."""
+        return _Pairs(self.genes[part], self.individuals[part], self.haplotypes[part])
+
+
 class _OpenChunks:
     """Chunks in memory.
 
@@ -216,6 +262,20 @@ class _OpenChunks:
         self.n_bytes += rendering.n_bytes
         self.addresses[key][1:] = rendering.addresses[1:]
         self.addresses[key][0] = rendering.addresses[0]  # last: this one says that it is there
+
+
+def _where(
+    genes: npt.ArrayLike, individuals: npt.ArrayLike, haplotypes: npt.ArrayLike | None
+) -> tuple[_Pairs, int]:
+    """The pairs that positions, as of `HaplotypeReader.read`, stand for, and how many windows each of them is."""
+    at = {"genes": genes, "individuals": individuals, "haplotypes": 0 if haplotypes is None else haplotypes}
+    given = [_positions(name, positions) for name, positions in at.items()]
+    n = max((len(positions) for positions in given if positions.ndim), default=1)
+    if any(positions.ndim and len(positions) != n for positions in given):
+        lengths = ", ".join(str(len(positions)) for positions in given if positions.ndim)
+        raise ValueError(f"{lengths} positions do not go together")
+    where = _Pairs(*(positions if positions.ndim else np.full(n, positions) for positions in given))
+    return where, PLOIDY if haplotypes is None else 1
 
 
 def _positions(name: str, at: npt.ArrayLike) -> Ints:

@@ -23,6 +23,7 @@ import seqstore
 import seqstore.reader
 from seqstore.codec import WindowCodec
 from seqstore.memory import MUCH
+from seqstore.onehot import one_hot
 from tests.unit.test_edits import relatives
 
 Windows = npt.NDArray[np.uint8]
@@ -143,6 +144,55 @@ def test_reader_xarray_and_the_book_agree(
         rows = decoded_by_the_book((path / f"haplotype_sequence/c/{gene}/{block}/0/0").read_bytes())
         of_chunk = windows[gene, block * people_in_chunk : (block + 1) * people_in_chunk]
         assert rows[: len(of_chunk)] == [[window.tobytes() for window in pair] for pair in of_chunk]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), windows=stores())
+def test_one_hot_is_of_the_windows_that_are_read(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, windows: Windows
+) -> None:
+    reader = seqstore.HaplotypeReader(
+        write_store(tmp_path_factory.mktemp("onehot"), windows), threads=data.draw(st.integers(1, 3))
+    )
+    n = data.draw(st.integers(0, 9))
+    pairs = [
+        np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=n, max_size=n)), dtype=np.int64)
+        for size in windows.shape[:2]
+    ]
+    haplotypes = data.draw(st.sampled_from([None, 0, 1]))
+    shown: dict[str, Any] = {
+        "start": data.draw(st.integers(-5, reader.length)),
+        "length": data.draw(st.sampled_from([None, 2, 8, 40])),
+        "reverse": data.draw(st.booleans()),
+        "ambiguous": data.draw(st.sampled_from(["zero", "fraction", "multihot"])),
+        "dtype": data.draw(st.sampled_from([np.float32, np.float16, np.uint8, np.float64, "bfloat16"])),
+    }
+    found = reader.one_hot(*pairs, haplotypes, **shown)
+    expected = one_hot(reader.read(*pairs, haplotypes), **shown)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_one_hot_goes_straight_into_a_buffer(store: Path, windows: Windows) -> None:
+    reader = seqstore.HaplotypeReader(store)
+    out = np.full((3, 2, reader.length, 4), 9, dtype=np.float32)
+    assert reader.one_hot([0, 1, 1], [1, 0, 2], out=out) is out
+    bits = np.unpackbits(windows[[0, 1, 1], [1, 0, 2]], axis=-1, bitorder="little")
+    np.testing.assert_array_equal(out, one_hot(windows[[0, 1, 1], [1, 0, 2]]))
+    assert out.sum() == bits.sum()  # there are only A, C, G, T and N
+    with pytest.raises(ValueError, match=r"out: float32 .* is not a writeable, C-contiguous float16 array"):
+        reader.one_hot([0, 1, 1], [1, 0, 2], dtype=np.float16, out=out)
+    with pytest.raises(IndexError, match="gene 0, individual 99"):
+        reader.one_hot(0, [0, 99])
+
+
+def test_a_large_one_hot_batch_is_made_piece_by_piece(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    windows = np.tile(rng.choice(np.array([17, 34, 72, 129], dtype=np.uint8), 20_000), (1, 6, 2, 1))
+    windows[0, np.arange(6), :, 3_000 * np.arange(6) + 7] = 0x84
+    reader = seqstore.HaplotypeReader(write_store(tmp_path, windows), threads=2)
+    people = rng.integers(0, 6, 70)  # 2.8 MB of packed windows, several at a time
+    np.testing.assert_array_equal(reader.one_hot(0, people), one_hot(windows[0, people]))
 
 
 @pytest.fixture

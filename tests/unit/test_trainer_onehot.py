@@ -165,3 +165,10 @@ def test_an_unknown_rendering_is_refused() -> None:
 
 def test_the_table_is_no_weight() -> None:
     assert OneHot().state_dict() == {}
+
+
+@pytest.mark.parametrize("ambiguous", ["zero", "fraction", "multihot"])
+def test_bits_of_bfloat16_are_those_of_torch(ambiguous: str) -> None:
+    expected = torch.from_numpy(byte_table(ambiguous)).bfloat16()
+    found = torch.from_numpy(byte_table(ambiguous, "bfloat16")).view(torch.bfloat16)
+    assert torch.equal(found, expected)
