@@ -29,17 +29,18 @@ from trainer.objective_settings import (
 )
 from trainer.requirements import require
 from trainer.samplers import EveryPerson, People, RandomPeople, Sampler
+from trainer.tasks import MpraEffects, ReferenceTracks, Task
 from trainer.trunk_settings import Borzoi, Cached, Convolutional, Enformer, Trunk, Xpresso
 
 __all__ = [
-    "Accelerator", "AttentionHead", "Borzoi", "Cached", "Convolutional", "Enformer", "FitConfig", "Head", "Objective",
-    "PairwiseClassification", "PairwiseRegression", "SingleRegression", "TrackHead", "Trunk", "Xpresso", "XpressoHead",
-    "as_mapping",
+    "Accelerator", "AttentionHead", "Borzoi", "Cached", "Convolutional", "Enformer", "FitConfig", "Head", "MpraEffects",
+    "Objective", "PairwiseClassification", "PairwiseRegression", "ReferenceTracks", "SingleRegression", "Task",
+    "TrackHead", "Trunk", "Xpresso", "XpressoHead", "as_mapping",
 ]  # fmt: skip
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
 
-jsonargparse.set_parsing_settings(subclasses_enabled=[Trunk, Head, Objective])
+jsonargparse.set_parsing_settings(subclasses_enabled=[Trunk, Head, Objective, Task])
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,11 @@ class FitConfig:
         people: people in a gene batch; default all training people of the gene
         sampling: the people of a gene batch are random each time, or every person of a gene has one turn an epoch
         draws_per_gene: random gene batches of each gene in an epoch; 250 of 2 people are the study's pairs
-        genes_per_step: gene batches in one optimiser step, over all processes
+        genes_per_step: gene batches in one optimiser step, over all processes; 0 = only tasks are trained on
+        tasks: what else is trained on in every step: ReferenceTracks, MpraEffects or dotted paths of your own
+        start: run whose best checkpoint the weights are of at the start: the trunk's, and those of heads it has too
+        train: all weights that the trunk does not freeze, or only those of the tasks' heads (to realign them to a
+            trunk that was trained on people)
         microbatch: windows in memory at once; larger gene batches take two passes for the same gradient
         reverse_complement: probability that a gene batch is read on the other strand; at 0 predictions read the
             + strand only, otherwise they are the mean of both
@@ -96,6 +101,9 @@ class FitConfig:
     sampling: Literal["random", "everyone"] = "random"
     draws_per_gene: int = 1
     genes_per_step: int = 4
+    tasks: list[Task] = field(default_factory=list)
+    start: str | None = None
+    train: Literal["everything", "task heads"] = "everything"
     microbatch: int = 512
     reverse_complement: float = 0.5
     max_shift: int = 3
@@ -132,10 +140,19 @@ class FitConfig:
             self.sampling == "random" or self.draws_per_gene == 1,
             f"draws_per_gene: {self.draws_per_gene} draws, but with sampling: everyone a person has one turn an epoch",
         )
-        for name in ("genes_per_step", "microbatch", "validate_every", "draws_per_gene"):
+        for name in ("microbatch", "validate_every", "draws_per_gene"):
             value = getattr(self, name)
             require(value >= 1, f"{name}: {value} is not positive")
-        for name in ("steps", "max_shift", "warmup", "weight_decay", "clip", "patience", "seed"):
+        for name in (
+            "genes_per_step",
+            "steps",
+            "max_shift",
+            "warmup",
+            "weight_decay",
+            "clip",
+            "patience",
+            "seed",
+        ):
             value = getattr(self, name)
             require(value >= 0, f"{name}: {value} is negative")
         require(self.learning_rate > 0, f"learning_rate: {self.learning_rate} is not positive")
@@ -147,8 +164,31 @@ class FitConfig:
             self.trunk.reads_sequence or self.max_shift == 0,
             f"max_shift: {self.max_shift}, but cached embeddings cannot be shifted; give 0",
         )
+        self._check_tasks()
         require(bool(self.name), "name: is empty")
         require(bool(self.output), "output: is empty")
+
+    def _check_tasks(self) -> None:
+        names = [task.name for task in self.tasks]
+        repeated = [name for name in names if names.count(name) > 1]
+        require(not repeated, f"tasks.name: {repeated[:1]} is the name of two; give each its own")
+        require(
+            self.trunk.reads_sequence or not self.tasks,
+            "tasks: cached embeddings are of windows of people only; take the trunk itself",
+        )
+        require(
+            self.genes_per_step >= 1 or bool(self.tasks),
+            "genes_per_step: 0, and no tasks: there is nothing to train on",
+        )
+        require(
+            self.train == "everything" or self.genes_per_step == 0,
+            "train: only task heads, which people say nothing about; give genes_per_step: 0",
+        )
+        of_task = getattr(self.head, "task", None)
+        require(
+            of_task is None or of_task in names,
+            f"head.task: {of_task!r} is no name of a task; there is {', '.join(names) or 'none'}",
+        )
 
     @property
     def least_people(self) -> int:
@@ -172,11 +212,14 @@ def as_mapping(config: FitConfig) -> dict[str, Any]:
     for key in fields(config):
         value = getattr(config, key.name)
         if isinstance(value, Trunk | Head | Objective):
-            kind = type(value)
-            plain[key.name] = {
-                "class_path": f"{kind.__module__}.{kind.__qualname__}",
-                "init_args": asdict(value),
-            }
+            plain[key.name] = _component(value)
+        elif key.name == "tasks":
+            plain[key.name] = [_component(task) for task in value]
         else:
             plain[key.name] = value
     return plain
+
+
+def _component(settings: Trunk | Head | Objective | Task) -> dict[str, Any]:
+    kind = type(settings)
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": asdict(settings)}

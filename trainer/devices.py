@@ -27,7 +27,7 @@ def launched_fabric(config: FitConfig) -> Fabric:
             precision=config.precision,
             devices=n_here,
             num_nodes=n_processes // n_here,
-            strategy="ddp" if n_processes > 1 else "auto",
+            strategy=_strategy(config) if n_processes > 1 else "auto",
         )
     except (RuntimeError, ValueError) as error:
         raise InputError(
@@ -35,6 +35,11 @@ def launched_fabric(config: FitConfig) -> Fabric:
         ) from error
     fabric.launch()
     return fabric
+
+
+def _strategy(config: FitConfig) -> str:
+    """Processes exchange gradients once a step; of several heads the last pass of it uses one."""
+    return "ddp_find_unused_parameters_true" if config.tasks else "ddp"
 
 
 @contextmanager

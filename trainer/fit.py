@@ -27,10 +27,11 @@ def fit(config: FitConfig) -> None:
 
     # Whatever can be wrong with the input is found before anything is written, and before torch and
     # lightning are imported, which takes seconds.
-    if config.genes_per_step % n_processes:
-        raise InputError(
-            f"genes_per_step: {config.genes_per_step} is not a multiple of {n_processes} processes"
-        )
+    divided = {"genes_per_step": config.genes_per_step}
+    divided |= {f"tasks.per_step of {task.name}": task.per_step for task in config.tasks}
+    for key, n in divided.items():
+        if n % n_processes:
+            raise InputError(f"{key}: {n} is not a multiple of {n_processes} processes")
     cohort = open_cohort(config)
     check_loggers(config.log)
 
@@ -41,17 +42,27 @@ def fit(config: FitConfig) -> None:
     from trainer.ahead import Ahead
     from trainer.batches import GeneBatch, GeneBatches
     from trainer.devices import lack_of_memory_named, launched_fabric
-    from trainer.model import build_model
+    from trainer.model import Sizes, build_model
     from trainer.passes import Passes
-    from trainer.run import Metrics, Run
-    from trainer.validation import total, validate
+    from trainer.run import Metrics, Run, load_trunk
+    from trainer.task_data import TaskBatch, TaskBatches, open_tasks
+    from trainer.validation import Validation, total, validate, validate_tasks
 
     learners = find_learners(cohort, config)
+    tasks = open_tasks(config)
+    start = None if config.start is None else Run(config.start).checkpoint("best")
     run = Run(config.output)
     resuming = run.check(config, cohort.identity)
     crops = config.trunk.windows(cohort, learners.genes, config.max_shift)
-    batches = GeneBatches(crops, learners, config)
-    module = build_model(config)
+    gene_batches = GeneBatches(crops, learners, config)
+    task_batches = TaskBatches(tasks, config, cohort.context)
+    module = build_model(config, {name: Sizes(task.bins, task.n_outputs) for name, task in tasks.items()})
+    for name, task in tasks.items():
+        task.begin(module.task_head(name))
+    if start is not None:
+        load_trunk(start, module)
+    if config.train == "task heads":
+        module.freeze_all_but_tasks()
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -73,19 +84,31 @@ def fit(config: FitConfig) -> None:
     validating = Passes(fabric, model, module.tiling, config.microbatch)
     both_strands = config.reverse_complement > 0
     losses: list[float] = []
+    task_losses: dict[str, list[float]] = {task.name: [] for task in config.tasks}
     began = time.perf_counter()
 
-    def batches_of(step: int) -> list[GeneBatch]:
-        return batches.at(step, rank=fabric.global_rank, n_ranks=n_processes)
+    def batches_of(step: int) -> tuple[list[TaskBatch], list[GeneBatch]]:
+        mine = {"rank": fabric.global_rank, "n_ranks": n_processes}
+        return task_batches.at(step, **mine), gene_batches.at(step, **mine)
 
-    def train(mine: list[GeneBatch]) -> None:
+    def train(of_tasks: list[TaskBatch], of_genes: list[GeneBatch]) -> None:
         """One optimiser step."""
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(state.step, config)
-        for number, batch in enumerate(mine, start=1):
+        for found in task_losses.values():
+            found.append(0.0)
+        for number, examples in enumerate(of_tasks, start=1):
+            last = number == len(of_tasks) and not of_genes
+            loss = training.add_task_gradient(examples, tasks[examples.task], last=last)
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"step {state.step}: the loss of task {examples.task} is {loss}; lower learning_rate"
+                )
+            task_losses[examples.task][-1] += loss * examples.weight
+        for number, batch in enumerate(of_genes, start=1):
             # Processes average their gradients; each gene batch is to weigh 1 / genes_per_step.
             weight = n_processes / config.genes_per_step
-            loss = training.add_gradient(batch, objective, weight=weight, last=number == len(mine))
+            loss = training.add_gradient(batch, objective, weight=weight, last=number == len(of_genes))
             if not math.isfinite(loss):
                 people = [str(label) for label in cohort.individuals[batch.people]]
                 raise InputError(
@@ -93,6 +116,8 @@ def fit(config: FitConfig) -> None:
                     f"{', '.join(people[:3])}{', ...' if len(people) > 3 else ''}); lower learning_rate"
                 )
             losses.append(loss)
+        if not of_genes:
+            losses.append(sum(found[-1] for found in task_losses.values()))
         if config.clip:
             fabric.clip_gradients(model, stepper, max_norm=config.clip, error_if_nonfinite=False)
         stepper.step()
@@ -105,27 +130,38 @@ def fit(config: FitConfig) -> None:
         found = validate(
             fabric, validating, crops, learners, cohort.expression, objective, both_strands=both_strands
         )
+        score = found.score
+        if config.genes_per_step == 0:
+            loss = validate_tasks(fabric, validating, config, task_batches, tasks)
+            found, score = Validation(loss, found.r), -loss
         model.train()
-        train_loss = sum(losses) / len(losses) / n_processes if losses else math.nan
-        train_loss, windows, bases = total(fabric, [train_loss, training.n_windows, training.n_bases])
-        losses.clear()
+        means = [
+            sum(some) / len(some) / n_processes if some else math.nan
+            for some in (losses, *task_losses.values())
+        ]
+        windows, bases, train_loss, *of_tasks = total(fabric, [training.n_windows, training.n_bases, *means])
+        for some in (losses, *task_losses.values()):
+            some.clear()
         training.n_windows = training.n_bases = 0
         state.windows += int(windows)
         state.bases += int(bases)
-        if math.isnan(found.score) or state.best_score is None or found.score > state.best_score:
+        if math.isnan(score) or state.best_score is None or score > state.best_score:
             state.best_step = state.step
-            state.best_score = None if math.isnan(found.score) else found.score
+            state.best_score = None if math.isnan(score) else score
         if not fabric.is_global_zero:
             return
         metrics = Metrics(
             step=state.step,
-            epoch=batches.epoch(state.step),
+            epoch=gene_batches.epoch(state.step) or task_batches.epoch(state.step),
             learning_rate=learning_rate(state.step - 1, config) if state.step else 0.0,
             train_loss=train_loss,
             validation_loss=found.loss,
             validation_r=found.r,
             windows=state.windows,
             window_equivalents=state.bases / cohort.context,
+            task_losses={
+                task.name: loss / task.weight for task, loss in zip(config.tasks, of_tasks, strict=True)
+            },
         )
         for add in tell:
             add(metrics)
@@ -144,7 +180,7 @@ def fit(config: FitConfig) -> None:
             check()
         while state.step < config.steps and not is_stale(state.step, state.best_step, config):
             with data.step(state.step) as mine:
-                train(mine)
+                train(*mine)
             speed = training.n_windows / (time.perf_counter() - began)
             best = math.nan if state.best_score is None else state.best_score
             progress.set_postfix_str(

@@ -14,7 +14,8 @@ from seqstore.errors import InputError
 from trainer.pretrained import read_tensors
 
 if TYPE_CHECKING:
-    from trainer.config import TrackHead
+    from trainer.head_settings import TrackHead
+    from trainer.task_heads import TaskHead
 
 
 @runtime_checkable
@@ -95,6 +96,40 @@ class TrackPoolingHead(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         """(windows, bins, channels) to (windows,)."""
         return F.softplus(self.track(centre_bins(embedding, self.bins))).sum(dim=(1, 2))
+
+
+class SharedTrackHead(nn.Module):
+    """`TrackPoolingHead` with a row of the output head of a task, which is trained for both.
+
+    It has no weights of its own: they belong to the task's head, which `share` names.
+    """
+
+    def __init__(self, task: str, *, track: int, bins: int) -> None:
+        super().__init__()
+        self.task = task
+        self._track = track
+        self._bins = bins
+        self._shared: tuple[TaskHead, ...] = ()  # in a tuple, it does not become a part of this module too
+
+    def share(self, head: TaskHead) -> None:
+        """Use a task's head.
+
+        Raises:
+            InputError: it has no such track.
+        """
+        if self._track >= head.output.out_features:
+            raise InputError(
+                f"head.track: the task {self.task!r} has the tracks 0 to {head.output.out_features - 1}, no "
+                f"{self._track}"
+            )
+        self._shared = (head,)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(windows, bins, channels) to (windows,)."""
+        (head,) = self._shared
+        row = slice(self._track, self._track + 1)
+        values = F.linear(centre_bins(embedding, self._bins), head.output.weight[row], head.output.bias[row])
+        return F.softplus(values).sum(dim=(1, 2))
 
 
 def centre_bins(embedding: Tensor, n: int) -> Tensor:

@@ -67,19 +67,25 @@ class TrackHead(Head):
     Args:
         pretrained: hub id or local folder, the trunk's; default random weights
         species: which of the checkpoint's output heads; only with pretrained
-        track: which of its tracks, from 0 on (the study: 5110, CAGE of GM12878); only with pretrained
+        track: which of its tracks, from 0 on (the study: 5110, CAGE of GM12878); only with pretrained or task
         bins: number of centre bins (the study: 10); 0 = all
+        task: name of a task with tracks whose output head this is a row of, trained for both; instead of pretrained
     """
 
     pretrained: str | None = None
     species: str = "human"
     track: int = 5110
     bins: int = 10
+    task: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("track", "bins"):
             value = getattr(self, name)
             require(value >= 0, f"head.{name}: {value} is negative")
+        require(
+            self.pretrained is None or self.task is None,
+            "head.pretrained, head.task: give one; a task has a pretrained of its own",
+        )
         if self.pretrained is not None:
             require_checkpoint("head.pretrained", self.pretrained)
             self._check_track(Path(self.pretrained) / "config.json")
@@ -89,9 +95,11 @@ class TrackHead(Head):
         require(self.bins <= bins, f"head.bins: {self.bins} centre bins, but a window has {bins}")
 
     def build(self, channels: int) -> HaplotypeHead:
-        """See `trainer.head.TrackPoolingHead`."""
-        from trainer.head import TrackPoolingHead
+        """See `trainer.head.TrackPoolingHead` and `trainer.head.SharedTrackHead`."""
+        from trainer.head import SharedTrackHead, TrackPoolingHead
 
+        if self.task is not None:
+            return SharedTrackHead(self.task, track=self.track, bins=self.bins)
         return TrackPoolingHead.from_settings(self, channels)
 
     def _check_track(self, path: Path) -> None:
@@ -134,11 +142,13 @@ class XpressoHead(Head):
 
     def build(self, channels: int) -> HaplotypeHead:
         """See `trainer.xpresso.XpressoLevelHead`."""
-        from trainer.xpresso import XpressoLevelHead
+        from trainer.xpresso import XpressoLevelHead, load_layers
 
         needed = SHAPES["narrow"][0]
         require(
             channels == needed,
             f"head: XpressoHead reads {needed} channels, but the trunk gives {channels}; take the Xpresso trunk",
         )
-        return XpressoLevelHead.load(self.pretrained)
+        head = XpressoLevelHead()
+        load_layers(head, self.pretrained, key="head.pretrained")
+        return head

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -37,7 +36,7 @@ def open_loggers(
         writer = SummaryWriter(path / "tensorboard", purge_step=step + 1)
 
         def add_scalars(metrics: Metrics) -> None:
-            for key, value in asdict(metrics).items():
+            for key, value in metrics.row().items():
                 writer.add_scalar(key, value, metrics.step)
             writer.flush()
 
@@ -47,5 +46,5 @@ def open_loggers(
 
         identity = str(path.resolve()).strip("/").replace("/", "-")[-128:]
         run = wandb.init(project="seqstore", name=name, id=identity, dir=path, resume="allow")
-        opened.append(lambda metrics: run.log(asdict(metrics), step=metrics.step))
+        opened.append(lambda metrics: run.log(metrics.row(), step=metrics.step))
     return opened

@@ -12,12 +12,10 @@ import xarray as xr
 from seqstore.errors import InputError
 from seqstore.nucleotides import stretch
 from trainer.choices import chosen
+from trainer.converted import DECODING, open_converted
 from trainer.mpra_tables import FORMAT_NAME, FORMAT_VERSION, checksum
-from trainer.shuffled import Numbers, Shuffled
+from trainer.shuffled import Numbers
 from trainer.tiles import Packed
-
-#: What zarr and its codecs raise where something cannot be decoded.
-_DECODING = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
 class VariantEffects:
@@ -75,13 +73,9 @@ class VariantEffects:
             )
         return numbers
 
-    def shuffled(self, split: str, *, per_step: int, seed: int) -> Shuffled:
-        """The variants of a split in random order, ``per_step`` a step, each once an epoch.
-
-        Raises:
-            InputError: there are none.
-        """
-        return Shuffled(self.examples(split), per_step=per_step, seed=seed)
+    def n_known(self, numbers: npt.NDArray[np.integer]) -> int:
+        """How many effects of some variants are measured."""
+        return int(np.isfinite(self._effect[numbers]).sum())
 
     def batch(self, numbers: npt.NDArray[np.integer]) -> tuple[Packed, Packed, npt.NDArray[np.float32]]:
         """Packed reference and alternative sequences (n, (length + 2 margin) // 2), and effects (n, cells).
@@ -100,7 +94,7 @@ def _loaded(group: xr.Dataset, path: str) -> xr.Dataset:
     """All of a group in memory."""
     try:
         loaded = group.load()
-    except _DECODING as error:
+    except DECODING as error:
         raise InputError(f"{path}: is damaged ({error}); convert the tables again") from error
     if checksum(loaded) != loaded.attrs["sha256"]:
         raise InputError(f"{path}: files of it are missing or changed; convert the tables again")
@@ -108,19 +102,10 @@ def _loaded(group: xr.Dataset, path: str) -> xr.Dataset:
 
 
 def _open(path: str | Path) -> xr.Dataset:
-    try:
-        group: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no variant effects here (a Zarr group that convert_mpra.py wrote)"
-        ) from None
-    except _DECODING as error:
-        raise InputError(f"{path}: cannot be opened as a Zarr group of convert_mpra.py ({error})") from error
-    if group.attrs.get("format") != FORMAT_NAME:
-        raise InputError(f"{path}: is no group of variant effects; write one with trainer/convert_mpra.py")
-    if group.attrs.get("format_version") != FORMAT_VERSION:
-        raise InputError(
-            f"{path}: has format version {group.attrs.get('format_version')}, this is {FORMAT_VERSION}; convert it "
-            "again, or upgrade seqstore"
-        )
-    return group
+    return open_converted(
+        path,
+        what="variant effects",
+        format_name=FORMAT_NAME,
+        version=FORMAT_VERSION,
+        converter="convert_mpra.py",
+    )

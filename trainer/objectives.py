@@ -36,11 +36,8 @@ class ObjectiveFunction(Protocol):
 
 
 @dataclass(frozen=True)
-class SampleRegression:
-    """The error of each person's value, mean over the people of a gene batch.
-
-    Of z-scores it is squared in the study, of expression SMAPE: 2 |f - y| / (|f| + |y| + epsilon).
-    """
+class _Regression:
+    """Of expression or of z-scores, squared or as SMAPE."""
 
     scale: Scale
     error: Error
@@ -48,7 +45,17 @@ class SampleRegression:
 
     def targets(self, expression: Expression, fit: People) -> Expression:
         """Expression, or z-scores with mean and deviation of ``fit``."""
-        return _scaled(self.scale, expression, fit)
+        z = standardise(expression, fit)
+        # A gene that does not vary among them teaches nothing, whatever the scale.
+        return z if self.scale == "z" else np.where(np.isnan(z), np.float32(np.nan), expression)
+
+
+@dataclass(frozen=True)
+class SampleRegression(_Regression):
+    """The error of each person's value, mean over the people of a gene batch.
+
+    Of z-scores it is squared in the study, of expression SMAPE: 2 |f - y| / (|f| + |y| + epsilon).
+    """
 
     def is_usable(self, target: npt.NDArray[np.float32]) -> bool:
         """Always."""
@@ -62,7 +69,7 @@ class SampleRegression:
 
 
 @dataclass(frozen=True)
-class PairRegression:
+class PairRegression(_Regression):
     """The error of differences between people, mean over all pairs of a gene batch.
 
     Squared, as the study's of z-scores: with e = prediction - target, the mean over unordered pairs of
@@ -71,14 +78,6 @@ class PairRegression:
     As SMAPE, the study's of expression, a pair's loss is the mean of the errors of both people, and the error of
     their difference.
     """
-
-    scale: Scale
-    error: Error
-    epsilon: float
-
-    def targets(self, expression: Expression, fit: People) -> Expression:
-        """Expression, or z-scores with mean and deviation of ``fit``."""
-        return _scaled(self.scale, expression, fit)
 
     def is_usable(self, target: npt.NDArray[np.float32]) -> bool:
         """With two people at least."""
@@ -141,12 +140,6 @@ def percentiles(expression: Expression, fit: People) -> Expression:
             lower, not_higher = (np.searchsorted(among, values[known], side) for side in ("left", "right"))
             of_gene[known] = 50 / len(among) * (lower + not_higher + (lower < not_higher))
     return found
-
-
-def _scaled(scale: Scale, expression: Expression, fit: People) -> Expression:
-    z = standardise(expression, fit)
-    # A gene that does not vary among them teaches nothing, whatever the scale.
-    return z if scale == "z" else np.where(np.isnan(z), np.float32(np.nan), expression)
 
 
 def _differences(values: Tensor) -> Tensor:

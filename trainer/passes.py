@@ -20,6 +20,7 @@ from trainer.batches import GeneBatch, distinct_windows
 from trainer.crops import Windows
 from trainer.head import mean_of_haplotypes
 from trainer.objectives import ObjectiveFunction
+from trainer.task_data import TaskBatch, TaskData
 from trainer.tiles import Packed, Span, Tiling, cut
 
 if TYPE_CHECKING:
@@ -79,6 +80,22 @@ class Passes:
                 self._fabric.backward((run(number) * share).sum() * weight)
         return float(loss.detach())
 
+    def add_task_gradient(self, batch: TaskBatch, data: TaskData, *, last: bool) -> float:
+        """Add the gradient of a task's batch, times its weight, to the parameters' gradients.
+
+        ``last`` as of `add_gradient`. Returns the mean loss of the batch.
+        """
+        with self._fabric.no_backward_sync(self._model, enabled=not last):
+            loss = self.task_loss(batch, data)
+            self._fabric.backward(loss * batch.weight)
+        return float(loss.detach())
+
+    def task_loss(self, batch: TaskBatch, data: TaskData) -> Tensor:
+        """The mean loss of a task's batch, a scalar."""
+        torch.manual_seed(batch.seed)
+        prediction = self._values(batch.windows, batch.span, batch.reverse, batch.task)
+        return data.loss(prediction, self._fabric.to_device(torch.from_numpy(batch.target)))
+
     @torch.no_grad()
     def predict(
         self, crops: Windows, gene: int, people: npt.NDArray[np.integer], *, both_strands: bool
@@ -102,12 +119,12 @@ class Passes:
     def _parts(self, windows: Packed) -> list[Packed]:
         return [windows[i : i + self._microbatch] for i in range(0, len(windows), self._microbatch)]
 
-    def _values(self, windows: Packed, span: Span, reverse: bool) -> Tensor:
-        """The values (n,) of a span of packed windows (n, bytes)."""
+    def _values(self, windows: Packed, span: Span, reverse: bool, task: str | None = None) -> Tensor:
+        """The values (n,) of a span of packed windows (n, bytes), or what the head of a task gives."""
         tiles = cut(windows, span, self._tiling)
         self.n_windows += len(windows)
         self.n_bases += len(tiles.packed) * tiles.span.length
         packed, index = (
             self._fabric.to_device(torch.from_numpy(array)) for array in (tiles.packed, tiles.index)
         )
-        return cast(Tensor, self._model(packed, index, tiles.span, reverse))
+        return cast(Tensor, self._model(packed, index, tiles.span, reverse, task))

@@ -82,9 +82,9 @@ def _predict(
 
     from trainer.devices import lack_of_memory_named, launched_fabric
     from trainer.head import mean_of_existing
-    from trainer.model import build_model
+    from trainer.model import trained_model
     from trainer.passes import Passes
-    from trainer.run import load_weights
+    from trainer.run import read_weights
 
     path = directory.predictions_path if output is None else Path(output)
     cohort = open_cohort(config)
@@ -94,8 +94,7 @@ def _predict(
     genes = np.flatnonzero(wanted.any(axis=1)).tolist()
 
     fabric = launched_fabric(config)
-    module = build_model(config)
-    load_weights(weights, module)
+    module = trained_model(config, read_weights(weights))
     model = fabric.setup_module(module)
     model.eval()
     passes = Passes(fabric, model, module.tiling, config.microbatch)

@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import shutil
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from seqstore.commands import Parser
 from seqstore.errors import InputError
 from trainer.config import FitConfig, as_mapping
 
+logger = logging.getLogger(__name__)
+
 #: Keys that may differ when a run goes on: they say where, not what.
 _WHERE = ("output", "accelerator")
 
@@ -40,7 +44,8 @@ class Metrics:
 
     ``step`` optimiser steps done, ``epoch`` passes over the genes, ``train_loss`` mean since the last row,
     ``windows`` run so far with and without gradient in training, ``window_equivalents`` the bases that the
-    trunk read for them over the bases of a window.
+    trunk read for them over the bases of a window, ``task_losses`` the mean training loss of each task since the last
+    row, by name.
     """
 
     step: int
@@ -51,6 +56,12 @@ class Metrics:
     validation_r: float
     windows: int
     window_equivalents: float
+    task_losses: Mapping[str, float] = field(default_factory=dict)
+
+    def row(self) -> dict[str, float]:
+        """The columns of metrics.csv."""
+        row: dict[str, Any] = {name: value for name, value in vars(self).items() if name != "task_losses"}
+        return row | {f"train_loss_{name}": loss for name, loss in self.task_losses.items()}
 
 
 @dataclass
@@ -148,7 +159,7 @@ class Run:
         last = max(self._checkpoints(), default=None)
         if last is None:
             return State()
-        load_weights(last, model)
+        model.load_state_dict(read_weights(last))
         optimizer.load_state_dict(torch.load(last / "optimizer.pt", weights_only=True))
         return _read_state(last)
 
@@ -169,15 +180,13 @@ class Run:
 
     def add(self, metrics: Metrics) -> None:
         """Append a row to metrics.csv."""
-        names = [field.name for field in fields(Metrics)]
+        row = metrics.row()
         new = not self.metrics_path.exists()
         with self.metrics_path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, names, lineterminator="\n")
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if new:
                 writer.writeheader()
-            writer.writerow(
-                {name: f"{v:.9g}" if isinstance(v, float) else v for name, v in asdict(metrics).items()}
-            )
+            writer.writerow({name: f"{v:.9g}" if isinstance(v, float) else v for name, v in row.items()})
 
     def cut_metrics(self, step: int) -> None:
         """Forget the rows of metrics.csv after ``step``: they are written again."""
@@ -193,9 +202,35 @@ class Run:
         return [path for path in (self.path / "checkpoints").glob("step_*") if path.suffix != ".partial"]
 
 
-def load_weights(checkpoint: Path, model: nn.Module) -> None:
-    """Load a checkpoint's weights into a model."""
-    model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+def load_trunk(checkpoint: Path, model: nn.Module) -> None:
+    """Load the weights of a checkpoint's trunk, and of those of its heads that the model has as well.
+
+    Raises:
+        InputError: its trunk is another one.
+    """
+    found, wanted = read_weights(checkpoint), model.state_dict()
+    fitting = {name for name in found if name in wanted and found[name].shape == wanted[name].shape}
+    lacking = [name for name in wanted if name.startswith("trunk.") and name not in fitting]
+    if lacking:
+        raise InputError(
+            f"start: {checkpoint} has another trunk: {lacking[0]} and {len(lacking) - 1} other weights are not "
+            "there, or of another size; give the trunk the settings of that run"
+        )
+    new = sorted({_part(name) for name in wanted} - {_part(name) for name in fitting})
+    if new:
+        logger.info("%s has no %s: new there", checkpoint, ", ".join(new))
+    model.load_state_dict({name: found[name] for name in fitting}, strict=False)
+
+
+def read_weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """A checkpoint's weights, by name."""
+    weights: dict[str, torch.Tensor] = load_file(checkpoint / "weights.safetensors")
+    return weights
+
+
+def _part(name: str) -> str:
+    """The trunk or the head that a weight is of."""
+    return ".".join(name.split(".")[: 2 if name.startswith("tasks.") else 1])
 
 
 def _read_state(checkpoint: Path) -> State:

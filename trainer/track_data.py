@@ -28,22 +28,22 @@ from seqstore.errors import InputError
 from seqstore.layout import open_group
 from seqstore.nucleotides import stretch
 from trainer.choices import chosen
-from trainer.shuffled import Numbers, Shuffled
+from trainer.converted import DECODING, open_converted
+from trainer.shuffled import Numbers
 from trainer.tiles import Packed
 
 FORMAT_NAME = "seqstore tracks"
 FORMAT_VERSION = 1
 #: What a lost chunk of sequence reads as: a byte that no packed sequence has. Of targets it is NaN.
 MISSING_BYTE = 255
-#: What zarr and its codecs raise where a chunk cannot be decoded.
-_DECODING = (OSError, ValueError, TypeError, KeyError, RuntimeError)
 
 
 class Tracks:
     """Windows of the reference genome and their tracks, by the number of the example.
 
     ``length`` are the bases that the model reads of a window, ``bins`` the targets' and ``tracks`` the names of the
-    chosen ones; ``bin_width`` in bases, ``species`` as given when converting ("" = not given).
+    chosen ones, ``columns`` their numbers among the ``n_stored``; ``bin_width`` in bases, ``species`` as given when
+    converting ("" = not given).
     """
 
     def __init__(
@@ -78,8 +78,9 @@ class Tracks:
             raise InputError(f"margin: {margin} is not an even number of bases, 0 or more")
         self._span = (stored // 2 - self.length // 2 - margin, self.length + 2 * margin)
         names, descriptions = (about[name].values.tolist() for name in ("track", "track_description"))
-        self._columns = chosen(tracks, names, descriptions, what="track", place=self.path)
-        self.tracks = [str(names[column]) for column in self._columns]
+        self.columns = chosen(tracks, names, descriptions, what="track", place=self.path)
+        self.tracks = [str(names[column]) for column in self.columns]
+        self.n_stored = len(names)
         self._pair = about["strand_pair"].values
         self._first_bin = (about.sizes["bin"] - self.bins) // 2
         self._split = about["split"].values.astype(object)
@@ -114,14 +115,6 @@ class Tracks:
             raise InputError(f"{self.path}: has no examples for {split!r}; it has {self._splits()}")
         return numbers
 
-    def shuffled(self, split: str, *, per_step: int, seed: int) -> Shuffled:
-        """The examples of a split in random order, ``per_step`` a step, each once an epoch.
-
-        Raises:
-            InputError: there are none.
-        """
-        return Shuffled(self.examples(split), per_step=per_step, seed=seed)
-
     def batch(
         self, numbers: npt.NDArray[np.integer], *, reverse: bool = False
     ) -> tuple[Packed, npt.NDArray[np.float32]]:
@@ -134,7 +127,7 @@ class Tracks:
         Raises:
             InputError: a chunk is missing or damaged.
         """
-        columns = self._pair[self._columns] if reverse else self._columns
+        columns = self._pair[self.columns] if reverse else self.columns
         last = self._first_bin + self.bins
         windows = np.empty((len(numbers), self._span[1] // 2), dtype=np.uint8)
         targets = np.empty((len(numbers), self.bins, len(columns)), dtype=np.float32)
@@ -150,7 +143,7 @@ class Tracks:
     def _read(self, array: Any, *place: Any) -> npt.NDArray[Any]:
         try:
             return np.asarray(array[place])
-        except _DECODING as error:
+        except DECODING as error:
             raise InputError(
                 f"{self.path}: {array.basename} of example {place[0]} is damaged ({error}); convert it again"
             ) from error
@@ -161,20 +154,10 @@ class Tracks:
 
 
 def _open(path: str | Path) -> xr.Dataset:
-    """A group's coordinates, and its arrays unread."""
-    try:
-        group: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no tracks here (a Zarr group that convert_tracks.py wrote)") from None
-    except _DECODING as error:
-        raise InputError(
-            f"{path}: cannot be opened as a Zarr group of convert_tracks.py ({error})"
-        ) from error
-    if group.attrs.get("format") != FORMAT_NAME:
-        raise InputError(f"{path}: is no group of tracks; write one with trainer/convert_tracks.py")
-    if group.attrs.get("format_version") != FORMAT_VERSION:
-        raise InputError(
-            f"{path}: has format version {group.attrs.get('format_version')}, this is {FORMAT_VERSION}; convert it "
-            "again, or upgrade seqstore"
-        )
-    return group
+    return open_converted(
+        path,
+        what="tracks",
+        format_name=FORMAT_NAME,
+        version=FORMAT_VERSION,
+        converter="convert_tracks.py",
+    )

@@ -253,6 +253,8 @@ class Xpresso(Trunk):
 
     def build(self) -> TrunkModule:
         """See `trainer.xpresso.XpressoTrunk`."""
-        from trainer.xpresso import XpressoTrunk
+        from trainer.xpresso import XpressoTrunk, load_layers
 
-        return XpressoTrunk.load(self.pretrained)
+        trunk = XpressoTrunk()
+        load_layers(trunk, self.pretrained, key="trunk.pretrained")
+        return trunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor
 
 from trainer.cohort import PEOPLE_FOR_R, Learners
+from trainer.config import FitConfig
 from trainer.crops import Windows
 from trainer.head import mean_of_existing
 from trainer.objectives import ObjectiveFunction
 from trainer.passes import Passes
+from trainer.task_data import TaskBatches, TaskData
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -67,6 +70,22 @@ def validate(
         loss=loss / n_loss if n_loss else float("nan"),
         r=r / n_r if n_r and 2 * n_r >= n_loss else float("nan"),
     )
+
+
+@torch.no_grad()
+def validate_tasks(
+    fabric: Fabric,
+    passes: Passes,
+    config: FitConfig,
+    batches: TaskBatches,
+    data: Mapping[str, TaskData],
+) -> float:
+    """The weighted sum of the tasks' losses on their validation examples, which are divided among processes."""
+    found = 0.0
+    for task in config.tasks:
+        for batch in batches.validation(task.name, task.validation)[fabric.global_rank :: fabric.world_size]:
+            found += task.weight * batch.weight * float(passes.task_loss(batch, data[task.name]))
+    return total(fabric, [found])[0]
 
 
 def total(fabric: Fabric, values: list[float]) -> list[float]:

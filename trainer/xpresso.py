@@ -11,6 +11,8 @@ weights are left out, and so is the dropout that the network was trained with (0
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,21 +40,6 @@ class XpressoTrunk(nn.Module):
         n_inputs, n_outputs = SHAPES["dense"]
         self.dense = nn.Linear(n_inputs - HALF_LIFE_FEATURES, n_outputs)
 
-    @classmethod
-    def load(cls, path: str | None) -> XpressoTrunk:
-        """With the weights of a Keras file, or random ones.
-
-        Raises:
-            InputError: the file is no Xpresso.
-        """
-        trunk = cls()
-        if path is not None:
-            layers = read_layers(path, key="trunk.pretrained")
-            _fill(trunk.motifs, layers["motifs"])
-            _fill(trunk.pairs, layers["pairs"])
-            _fill(trunk.dense, layers["dense"])
-        return trunk
-
     def embed(self, one_hot: Tensor) -> Tensor:
         """Windows (batch, length, 4), at least 14,000 bases, to (batch, 1, 64)."""
         start = one_hot.shape[1] // 2 - UPSTREAM
@@ -74,24 +61,22 @@ class XpressoLevelHead(nn.Module):
         self.narrow = nn.Linear(n_inputs, n_narrow)
         self.level = nn.Linear(n_narrow, 1)
 
-    @classmethod
-    def load(cls, path: str | None) -> XpressoLevelHead:
-        """With the weights of a Keras file, or random ones.
-
-        Raises:
-            InputError: the file is no Xpresso.
-        """
-        head = cls()
-        if path is not None:
-            layers = read_layers(path, key="head.pretrained")
-            _fill(head.narrow, layers["narrow"])
-            _fill(head.level, layers["level"])
-        return head
-
     def forward(self, embedding: Tensor) -> Tensor:
         """(windows, 1, 64) to (windows,)."""
         level: Tensor = self.level(F.relu(self.narrow(embedding)))
         return level.flatten()
+
+
+def load_layers(module: nn.Module, path: str | None, *, key: str) -> None:
+    """Give a module's layers the weights that layers of these names have in a Keras file; without one they stay random.
+
+    Raises:
+        InputError: the file is no Xpresso; ``key`` names it.
+    """
+    if path is not None:
+        layers = read_layers(path, key=key)
+        for name, layer in module.named_children():
+            _fill(cast("nn.Conv1d | nn.Linear", layer), layers[name])
 
 
 def _convolution(shape: tuple[int, ...]) -> nn.Conv1d:

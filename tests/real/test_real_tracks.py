@@ -11,6 +11,7 @@ import xarray as xr
 from seqstore.errors import InputError
 from seqstore.nucleotides import unpack
 from trainer.convert_tracks import convert_tracks
+from trainer.shuffled import Shuffled
 from trainer.track_data import Tracks
 
 
@@ -68,7 +69,7 @@ def test_sequences_are_where_they_are_said_to_be(converted: Path) -> None:
 def test_a_batch_for_a_model_of_a_49152_base_window(converted: Path) -> None:
     group = xr.open_zarr(converted, chunks=None, consolidated=False)
     tracks = Tracks(converted, length=49_152, tracks=["ENCFF782HFV+", "ENCFF782HFV-", "DNASE:HepG2"])
-    numbers = tracks.shuffled("train", per_step=2, seed=0).numbers(3)
+    numbers = Shuffled(tracks.examples("train"), per_step=2, seed=0).numbers(3)
     windows, targets = tracks.batch(numbers)
     assert windows.shape == (2, 24_576)
     assert targets.shape == (2, 1536, 3)

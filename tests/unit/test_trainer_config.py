@@ -70,7 +70,7 @@ def test_a_config_written_and_read_is_the_same(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     run.create(config, "print")
     assert run.config() == config
-    assert as_mapping(config)["trunk"]["class_path"] == "trainer.config.Enformer"
+    assert as_mapping(config)["trunk"]["class_path"] == "trainer.trunk_settings.Enformer"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from seqstore.nucleotides import decode, unpack
 from trainer.convert_mpra import convert_mpra
 from trainer.mpra import VariantEffects
 from trainer.mpra_tables import as_dataset, read_cells, read_effects
+from trainer.shuffled import Shuffled
 
 LENGTH = 20
 
@@ -300,7 +301,7 @@ def test_cells_are_chosen_and_variants_without_effect_left_out(tmp_path: Path, t
         one.batch(np.arange(40))[2][:, 0],
         both.batch(np.arange(40))[2][:, both.cells.index("HepG2")],
     )
-    order = one.shuffled("train", per_step=5, seed=0)
+    order = Shuffled(one.examples("train"), per_step=5, seed=0)
     assert order.n == len(one.examples("train"))
     assert set(order.numbers(0).tolist()) <= set(one.examples("train").tolist())
     with pytest.raises(InputError, match=r"cell type 'A549': .* has K562, HepG2"):

@@ -364,7 +364,7 @@ def test_lost_and_damaged_chunks_are_found(converted: str) -> None:
 def test_the_examples_of_a_split(converted: str) -> None:
     tracks = Tracks(converted)
     assert tracks.examples("valid").tolist() == [14, 15]
-    assert set(tracks.shuffled("test", per_step=3, seed=0).numbers(0).tolist()) == {16, 17, 18}
+    assert set(Shuffled(tracks.examples("test"), per_step=3, seed=0).numbers(0).tolist()) == {16, 17, 18}
     with pytest.raises(InputError, match="has no examples for 'validation'; it has 3 for test, 14 for train"):
         tracks.examples("validation")
 
