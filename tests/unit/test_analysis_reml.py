@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from analysis_windows import effects, window
 from scipy import stats
 from scipy.optimize import minimize
-from analysis_windows import effects, window
 
 from analysis.reml import LARGEST_H2, reml
 
