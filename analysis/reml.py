@@ -63,7 +63,8 @@ def reml(
             share of variance.
         expression: (individual,), residuals if there are covariates.
         constrained: keep h2 within 0 and 1 (``LARGEST_H2``). Otherwise h2 may be negative, as under GCTA's
-            ``--reml-no-constrain``, as long as the covariance is positive definite: only so is it unbiased.
+            ``--reml-no-constrain``, as long as the covariance is positive definite: only so are s2g and s2e
+            unbiased, and h2 but for being a ratio (at 327 people and 120 variants about 0.005 too small).
         intercept: fit a mean; False if expression is known to have mean 0.
 
     Returns:
