@@ -179,15 +179,9 @@ def _move_scaled(data: Data, chain: Chain, rng: np.random.Generator) -> None:  #
     """Step 4."""
     n_variants, tau = len(chain.effect), chain.place[3]
     n_large = int(chain.large.sum())
-    by_large, by_small = np.zeros_like(chain.residual), data.target - chain.residual
-    fewer = by_large
-    which = 2 * n_large <= n_variants
-    for j in range(n_variants):
-        if chain.large[j] == which:
-            _add(fewer, chain.effect[j], data.columns[j])
-    by_small -= fewer
-    if not which:
-        by_large, by_small = by_small, by_large
+    by_large, by_small = np.zeros_like(chain.residual), np.zeros_like(chain.residual)
+    for j in range(n_variants):  # anew: rounding errors would be scaled up
+        _add(by_large if chain.large[j] else by_small, chain.effect[j], data.columns[j])
     u1, u0 = _dot(data.target, by_large), _dot(data.target, by_small)
     e11, e01, e00 = _dot(by_large, by_large), _dot(by_large, by_small), _dot(by_small, by_small)
     large, small, log_pi = variances(chain.place, n_variants, data.scale)

@@ -65,9 +65,9 @@ def test_posterior_is_that_of_all_sets_and_hyperparameters(seed: int) -> None:
     expected = np.einsum("hs,hsp->p", probability, means)
     posterior = sample(genotype, expression, seed=3, max_rounds=15, until=lambda _: False)
     assert posterior.trace.shape == (2, 15 * model.ROUND, 4)
-    np.testing.assert_allclose(posterior.weights, expected, atol=0.012)
+    np.testing.assert_allclose(posterior.weights, expected, atol=0.005)
     found = posterior.trace.mean(axis=(0, 1))[:3]
-    np.testing.assert_allclose(found, probability.sum(axis=1) @ hyper, atol=0.025)
+    np.testing.assert_allclose(found, probability.sum(axis=1) @ hyper, atol=0.015)
 
 
 def test_chain_at_fixed_hyperparameters_visits_every_set_as_often_as_it_should() -> None:
@@ -138,7 +138,7 @@ def test_chains_that_differ_are_said_to(monkeypatch: pytest.MonkeyPatch) -> None
     from sklearn.exceptions import ConvergenceWarning
 
     monkeypatch.setattr(model, "BURN_IN", 1)
-    monkeypatch.setattr(model, "ROUND", 20)
+    monkeypatch.setattr(model, "ROUND", 40)
     monkeypatch.setattr(model, "MAX_ROUNDS", 1)
     rng = np.random.default_rng(0)
     with pytest.warns(ConvergenceWarning, match="chains of BSLMM differ: R-hat"):
@@ -152,8 +152,8 @@ def test_rhat_is_one_for_the_same_and_large_for_distant_chains() -> None:
     draws[1, :, 1] += 1
     drift = draws.copy()
     drift[:, 2000:, 0] += 1  # the halves of both chains differ
-    assert rhat(draws)[1] > 1.2
-    assert rhat(drift)[0] > 1.2
+    assert rhat(draws)[1] > 1.1
+    assert rhat(drift)[0] > 1.1
     parts = np.stack([draws[0, :2000, 1], draws[0, 2000:, 1], draws[1, :2000, 1], draws[1, 2000:, 1]])
     within, between = parts.var(axis=1, ddof=1).mean(), 2000 * parts.mean(axis=1).var(ddof=1)
     expected = np.sqrt((1999 / 2000 * within + between / 2000) / within)  # BDA3, equation 11.4
