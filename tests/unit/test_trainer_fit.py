@@ -91,11 +91,27 @@ def test_training_learns_what_can_be_learnt(store: str, tmp_path: Path) -> None:
     assert float(rows(tmp_path / "run")[-1]["train_loss"]) < 0.2
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 4])
+IN_MID_EPOCH: dict[str, Any] = {"people": 2, "draws_per_gene": 7}
+#: Dropout, strands, shifts and two passes: all that is drawn.
+EVERYTHING: dict[str, Any] = {
+    "trunk": Enformer(dim=12, depth=1, heads=1, dim_divisible_by=2),
+    "head": AttentionHead(bins=2, pooling="mean", zero=False),
+    "people": 5,
+    "sampling": "everyone",
+    "microbatch": 3,
+    "reverse_complement": 0.5,
+    "max_shift": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "settings"),
+    [(1, {"people": 6}), (3, {"people": 6}), (4, {"people": 6}), (2, IN_MID_EPOCH), (2, EVERYTHING)],
+)
 def test_a_stopped_run_goes_on_to_the_same_result(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int, settings: dict[str, Any]
 ) -> None:
-    whole = fit_config(store, tmp_path / "whole", people=6)
+    whole = fit_config(store, tmp_path / "whole", **settings)
     fit(whole)
     parted = dataclasses.replace(whole, output=str(tmp_path / "parted"))
     save, calls = Run.save, []
@@ -170,6 +186,30 @@ def test_two_processes_give_the_losses_of_one(store: str, tmp_path: Path) -> Non
         np.testing.assert_allclose(
             [float(row[key]) for row in two], [float(row[key]) for row in one], rtol=1e-4, err_msg=key
         )
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_go_on_to_the_same_result(store: str, tmp_path: Path) -> None:
+    config = fit_config(store, tmp_path / "one", steps=60, microbatch=4, **IN_MID_EPOCH)
+    Run(tmp_path / "one").create(config, "unused")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, str(ROOT / "trainer" / "fit.py"), "--config", str(tmp_path / "one" / "config.yaml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment, "timeout": 300, "capture_output": True}
+    subprocess.run([*command, "--output", "whole"], check=True, **options)
+    process = subprocess.Popen(
+        [*command, "--output", "killed"], cwd=tmp_path, env=environment, start_new_session=True
+    )
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    deadline = time.monotonic() + 240
+    while not any(checkpoints.glob("step_*[02468]")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert Run(tmp_path / "killed").checkpoint("last").name != "step_00000060"
+    subprocess.run([*command, "--output", "killed"], check=True, **options)
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
 
 
 def test_an_enformer_takes_a_few_steps(store: str, tmp_path: Path) -> None:
