@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal
 
 import jsonargparse
 import numpy as np
 import numpy.typing as npt
 
+from seqstore.commands import Parser
+from seqstore.errors import InputError
 from trainer.head_settings import AttentionHead, Head, TrackHead, XpressoHead
 from trainer.objective_settings import (
     Objective,
@@ -35,7 +38,7 @@ from trainer.trunk_settings import Borzoi, Cached, Convolutional, Enformer, Trun
 __all__ = [
     "Accelerator", "AttentionHead", "Borzoi", "Cached", "Convolutional", "Enformer", "FitConfig", "Head", "MpraEffects",
     "Objective", "PairwiseClassification", "PairwiseRegression", "ReferenceTracks", "SingleRegression", "Task",
-    "TrackHead", "Trunk", "Xpresso", "XpressoHead", "as_mapping",
+    "TrackHead", "Trunk", "Xpresso", "XpressoHead", "as_mapping", "read_config",
 ]  # fmt: skip
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
@@ -204,6 +207,19 @@ class FitConfig:
             return EveryPerson(people, size=self.people, seed=self.seed)
         draws = self.draws_per_gene
         return RandomPeople(people, size=self.people, draws=draws, seed=self.seed, is_usable=is_usable)
+
+
+def read_config(path: str | Path) -> FitConfig:
+    """The config in a YAML file.
+
+    Raises:
+        InputError: there is no such file, or it is no config.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such config")
+    parser = Parser()
+    parser.add_class_arguments(FitConfig)
+    return FitConfig(**parser.instantiate(parser.parse_path(str(path))).as_dict())
 
 
 def as_mapping(config: FitConfig) -> dict[str, Any]:

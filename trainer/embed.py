@@ -14,12 +14,11 @@ import numpy as np
 import zarr
 from zarr.codecs import BytesCodec
 
-from seqstore.commands import Parser
 from seqstore.commands import run as run_command
 from seqstore.errors import InputError
 from seqstore.outputs import check_folder
 from trainer.cohort import Cohort, open_cohort
-from trainer.config import Accelerator, Enformer, FitConfig
+from trainer.config import Accelerator, Enformer, FitConfig, read_config
 from trainer.embeddings import AFTER, WINDOWS_IN_CHUNK
 
 logger = logging.getLogger("trainer.embed")
@@ -49,7 +48,7 @@ def embed(
         microbatch: windows in memory at once; default as in the config
         accelerator: device of Lightning Fabric; default as in the config
     """
-    asked = _config_of(config)
+    asked = read_config(config)
     asked = dataclasses.replace(
         asked, microbatch=microbatch or asked.microbatch, accelerator=accelerator or asked.accelerator
     )
@@ -177,15 +176,6 @@ def _begun(
         group.create_array("done", shape=(n_genes,), chunks=(1,), dtype=bool, fill_value=False)
     aside.rename(path)
     return zarr.open_group(path, mode="r+", use_consolidated=False)
-
-
-def _config_of(path: str) -> FitConfig:
-    """The config in a file."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such config")
-    parser = Parser()
-    parser.add_class_arguments(FitConfig)
-    return FitConfig(**parser.instantiate(parser.parse_path(path)).as_dict())
 
 
 if __name__ == "__main__":

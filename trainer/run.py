@@ -28,9 +28,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from seqstore.commands import Parser
 from seqstore.errors import InputError
-from trainer.config import FitConfig, as_mapping
+from trainer.config import FitConfig, as_mapping, read_config
 
 logger = logging.getLogger(__name__)
 
@@ -132,10 +131,7 @@ class Run:
         """
         if not self.config_path.is_file():
             raise InputError(f"{self.path}: no run here (a directory that trainer/fit.py wrote)")
-        parser = Parser()
-        parser.add_class_arguments(FitConfig)
-        values = parser.instantiate(parser.parse_path(str(self.config_path)))
-        return FitConfig(**values.as_dict())
+        return read_config(self.config_path)
 
     def checkpoint(self, which: str) -> Path:
         """The folder of the ``last`` or the ``best`` checkpoint.

@@ -24,17 +24,16 @@ import xarray as xr
 
 import seqstore
 from analysis.evaluation import evaluate
-from seqstore.commands import Parser
 from seqstore.dosage import dosage_of
 from seqstore.predictions import open_predictions
 from trainer.config import (
-    FitConfig,
     MpraEffects,
     PairwiseClassification,
     PairwiseRegression,
     ReferenceTracks,
     SingleRegression,
     TrackHead,
+    read_config,
 )
 from trainer.convert_mpra import convert_mpra
 from trainer.convert_tracks import convert_tracks
@@ -85,10 +84,7 @@ def main() -> None:
     store = str(options.demo / "store.zarr")
     _write_mpra(options.demo / "cohort", options.output)
     _write_tracks(options.demo / "cohort", options.output)
-    begin = Parser()
-    begin.add_class_arguments(FitConfig)
-    keys = begin.instantiate(begin.parse_path(str(ROOT / "configs" / "demo.yaml"))).as_dict()
-    base = dataclasses.replace(FitConfig(**keys), store=store, steps=options.steps)
+    base = dataclasses.replace(read_config(ROOT / "configs" / "demo.yaml"), store=store, steps=options.steps)
     table = []
     for name, changes in strategies(options.output).items():
         found, windows = [], []

@@ -11,23 +11,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqstore.commands import Parser
 from tests.conftest import Cohort
 from tests.unit.task_files import mpra_task, track_task
 from tests.unit.trainer_stores import make_store
 from trainer.batches import GeneBatches
 from trainer.cohort import find_learners, open_cohort
-from trainer.config import Enformer, FitConfig, Head, MpraEffects, ReferenceTracks, Task, TrackHead
+from trainer.config import (
+    Enformer,
+    FitConfig,
+    Head,
+    MpraEffects,
+    ReferenceTracks,
+    Task,
+    TrackHead,
+    read_config,
+)
 from trainer.fit import fit
 
 STUDY = sorted((Path(__file__).parents[2] / "configs" / "study").glob("*.yaml"))
-
-
-def config_of(path: Path) -> FitConfig:
-    """The config in a file."""
-    parser = Parser()
-    parser.add_class_arguments(FitConfig)
-    return FitConfig(**parser.instantiate(parser.parse_path(str(path))).as_dict())
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def tiny_task(task: Task, folder: Path) -> Task:
 
 def tiny(path: Path, store: str, output: Path) -> FitConfig:
     """A config of the study for a tiny Enformer and cohort."""
-    config = config_of(path)
+    config = read_config(path)
     assert isinstance(config.trunk, Enformer)
     trunk = dataclasses.replace(
         config.trunk, pretrained=None, noise=0.0, dim=12, depth=1, heads=1, dim_divisible_by=2
@@ -82,7 +83,7 @@ def test_it_takes_a_few_steps(path: Path, store: str, tmp_path: Path) -> None:
 
 def test_the_settings_are_the_studys() -> None:
     """Table 2.4 of what is known of its runs; an epoch is 250 pairs of each of 400 genes, or 130,800 people."""
-    configs = {path.stem: config_of(path) for path in STUDY}
+    configs = {path.stem: read_config(path) for path in STUDY}
     assert len(configs) == 16
     for name, config in configs.items():
         assert (config.context, config.max_shift, config.reverse_complement) == (49_152, 3, 0.5)
