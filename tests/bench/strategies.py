@@ -2,8 +2,8 @@
 
     make demo && python tests/bench/strategies.py demo --output strategies
 
-Each strategy is trained with the settings of configs/demo.yaml but for what makes it that strategy, with three seeds,
-and predicts everybody; a strategy that was trained already is not trained again. What is joined with is simulated too:
+Each strategy is trained with the settings of configs/demo.yaml (with half of the channels, and 600 steps) but for what
+makes it that strategy, with three seeds, and predicts everybody; a strategy that was trained already is not trained again. What is joined with is simulated too:
 effects of the causal variants and of as many others, measured with as much noise (MPRA), and tracks of the reference
 that know nothing of expression. Prints the table of docs/results.md and writes it to OUTPUT/strategies.tsv.
 """
@@ -27,6 +27,7 @@ from analysis.evaluation import evaluate
 from seqstore.dosage import dosage_of
 from seqstore.predictions import open_predictions
 from trainer.config import (
+    Convolutional,
     MpraEffects,
     PairwiseClassification,
     PairwiseRegression,
@@ -78,13 +79,19 @@ def main() -> None:
     parser.add_argument("demo", type=Path, help="what make demo has left")
     parser.add_argument("--output", type=Path, required=True, help="folder of the runs and the table")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=600)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     store = str(options.demo / "store.zarr")
     _write_mpra(options.demo / "cohort", options.output)
     _write_tracks(options.demo / "cohort", options.output)
-    base = dataclasses.replace(read_config(ROOT / "configs" / "demo.yaml"), store=store, steps=options.steps)
+    base = dataclasses.replace(
+        read_config(ROOT / "configs" / "demo.yaml"),
+        store=store,
+        steps=options.steps,
+        validate_every=options.steps // 6,
+        trunk=Convolutional(channels=64, hidden=64),
+    )
     table = []
     for name, changes in strategies(options.output).items():
         found, windows = [], []

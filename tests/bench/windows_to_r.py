@@ -28,6 +28,8 @@ from analysis.expression import expression_of
 from seqstore.build import build
 from seqstore.simulate import simulate
 from seqstore.splits import TRAIN, VALIDATION, open_split, split_names
+from trainer.batches import GeneBatches
+from trainer.cohort import find_learners, open_cohort
 from trainer.config import AttentionHead, Convolutional, Enformer, FitConfig
 from trainer.fit import fit
 from trainer.validation import pearson_r
@@ -146,7 +148,6 @@ def _curve(
     options: argparse.Namespace,
 ) -> list[tuple[int, float]]:
     """Windows run so far, and r, of one run."""
-    a_step = 2 * step["people"] * step["genes_per_step"]  # at most; of equal windows one is run
     name = (
         f"{Path(store).stem}_{way.replace(' ', '_')}_{step['people']}_{step['genes_per_step']}_{rate}_{seed}"
     )
@@ -157,19 +158,29 @@ def _curve(
         trunk=trunk,
         head=head,
         draws_per_gene=250 if step["people"] == 2 else 1,
-        steps=options.windows // a_step,
         learning_rate=rate,
         schedule="constant",
-        warmup=2_000 // a_step,
         reverse_complement=0,
-        validate_every=max(1, 256 // a_step),
         microbatch=16,
         seed=seed,
         **step,
     )
-    fit(config)
+    a_step = _windows_a_step(config)
+    steps = int(options.windows / a_step)
+    fit(
+        dataclasses.replace(config, steps=steps, warmup=steps // 10, validate_every=max(1, int(250 / a_step)))
+    )
     with (Path(config.output) / "metrics.csv").open() as file:
         return [(int(row["windows"]), float(row["validation_r"])) for row in csv.DictReader(file)]
+
+
+def _windows_a_step(config: FitConfig) -> float:
+    """Windows that a step runs, in the mean: of equal ones one, and all twice where they are too many at once."""
+    cohort = open_cohort(config)
+    learners = find_learners(cohort, config)
+    batches = GeneBatches(cohort.crops(learners.genes, config.max_shift), learners, config)
+    n = [len(batches.batch(number).windows) for number in range(100)]
+    return float(np.mean([one * (1 + (one > config.microbatch)) for one in n])) * config.genes_per_step
 
 
 def _first(curve: list[tuple[int, float]], level: float) -> float:
