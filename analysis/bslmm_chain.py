@@ -2,7 +2,8 @@
 
 One iteration is
 1. a sweep: each variant's component and effect are drawn together given all other effects (Gibbs);
-2. exchanges: a variant of the larger component and one of the smaller change places, their effects integrated out;
+2. pairs of variants in linkage disequilibrium: components and effects of both are drawn together (Gibbs), because
+   one by one they would neither change places nor part from large effects that cancel each other;
 3. tau given the effects (Gibbs);
 4. steps of (h, rho, log pi) with the effects held in units of their standard deviation, so that they move along:
    the likelihood is then a quadratic form in two scales, and a step costs nothing;
@@ -22,8 +23,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-EXCHANGES = 5  # per sweep
-NEAR = 25  # half of them with a variant at most this many columns away
+VARIANTS_PER_PAIR = 4  # a sweep draws one pair for so many variants,
+MAX_PAIRS = 100  # and at most so many
 SCALED_STEPS = 10
 FIXED_STEPS = 3
 _FAST = {"reassoc", "contract", "nsz"}  # sums in any order
@@ -37,6 +38,7 @@ class Data(NamedTuple):
     rest: float  # squared length of expression outside of the rows
     freedom: float  # dimensions of expression, the mean taken out
     scale: float  # mean variance of the variants
+    partners: npt.NDArray[np.int64]  # (variant, partner) the variants most correlated with each
 
 
 class Chain(NamedTuple):
@@ -120,7 +122,6 @@ def _evidence(
     first: float, second: float, seen: tuple[float, float], gram: tuple[float, float, float], tau: float
 ) -> float:  # pragma: no cover  (compiled)
     """Log-likelihood, up to a constant, if two effects have prior variances ``first`` and ``second``."""
-    # Scaled by the prior deviations: I + D G D, which exists for a variance of 0 too.
     a, b, c = 1 + first * gram[0], 1 + second * gram[1], math.sqrt(first * second) * gram[2]
     determinant = a * b - c * c
     x, y = math.sqrt(first) * seen[0], math.sqrt(second) * seen[1]
@@ -128,35 +129,40 @@ def _evidence(
 
 
 @numba.njit(cache=True, nogil=True)
-def _exchange(
+def _draw_pairs(
     data: Data, chain: Chain, squares: FloatArray, rng: np.random.Generator
 ) -> None:  # pragma: no cover  (compiled)
     """Step 2."""
-    n_variants = len(chain.effect)
-    large, small, _ = variances(chain.place, n_variants, data.scale)
-    tau = chain.place[3]
-    for number in range(EXCHANGES):
+    n_variants, n_partners = data.partners.shape
+    if not n_partners:
+        return
+    large, small, log_pi = variances(chain.place, n_variants, data.scale)
+    odds, tau = _log_odds(log_pi), chain.place[3]
+    choices, weight = (small, large), np.empty(4)
+    for _ in range(min(MAX_PAIRS, 1 + n_variants // VARIANTS_PER_PAIR)):
         i = rng.integers(0, n_variants)
-        j = rng.integers(0, n_variants) if number % 2 else i + rng.integers(-NEAR, NEAR + 1)
-        if j < 0 or j >= n_variants or chain.large[i] == chain.large[j]:
-            continue
-        one, other = (large, small) if chain.large[i] else (small, large)
+        j = data.partners[i, rng.integers(0, n_partners)]
         x, y = data.columns[i], data.columns[j]
         gram = squares[i], squares[j], _dot(x, y)
         seen = (
             _dot(x, chain.residual) + gram[0] * chain.effect[i] + gram[2] * chain.effect[j],
             _dot(y, chain.residual) + gram[2] * chain.effect[i] + gram[1] * chain.effect[j],
         )
-        gain = _evidence(other, one, seen, gram, tau) - _evidence(one, other, seen, gram, tau)
-        if math.log(rng.random()) >= gain:
-            continue
-        chain.large[i], chain.large[j] = chain.large[j], chain.large[i]
+        for case in range(4):
+            one, other = case // 2, case % 2
+            weight[case] = (one + other) * odds + _evidence(choices[one], choices[other], seen, gram, tau)
+        weight[:] = np.exp(weight - weight.max())
+        left, case = rng.random() * weight.sum(), 0
+        while case < 3 and left >= weight[case]:
+            left -= weight[case]
+            case += 1
+        chain.large[i], chain.large[j] = case // 2 == 1, case % 2 == 1
         # The first effect given neither, then the second given the first.
-        spread = one / (1 + gram[1] * one)
-        seen_alone = seen[0] - gram[2] * spread * seen[1]
+        spread = choices[case % 2] / (1 + gram[1] * choices[case % 2])
         square_alone = gram[0] - gram[2] * spread * gram[2]
-        first_spread = other / (1 + square_alone * other)
-        first = first_spread * seen_alone + math.sqrt(first_spread / tau) * rng.standard_normal()
+        first_spread = choices[case // 2] / (1 + square_alone * choices[case // 2])
+        first = first_spread * (seen[0] - gram[2] * spread * seen[1])
+        first += math.sqrt(first_spread / tau) * rng.standard_normal()
         second = spread * (seen[1] - gram[2] * first) + math.sqrt(spread / tau) * rng.standard_normal()
         _add(chain.residual, chain.effect[i] - first, x)
         _add(chain.residual, chain.effect[j] - second, y)
@@ -257,7 +263,7 @@ def advance(
     predicted = np.empty((n_sweeps // thin, n_rows))
     for sweep in range(n_sweeps):
         _sweep(data, chain, squares, means, rng)
-        _exchange(data, chain, squares, rng)
+        _draw_pairs(data, chain, squares, rng)
         _draw_tau(data, chain, rng)
         _move_scaled(data, chain, rng)
         fitted = data.target - chain.residual

@@ -13,7 +13,7 @@ import analysis.bslmm as model
 from analysis.baselines import enet
 from analysis.blup import blup
 from analysis.bslmm import bslmm, rhat, sample
-from analysis.bslmm_chain import Chain, _draw_tau, _exchange, _sweep, variances
+from analysis.bslmm_chain import Chain, _draw_pairs, _draw_tau, _sweep, variances
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -51,9 +51,13 @@ def small_gene(seed: int, n: int = 30, p: int = 4, h2: float = 0.3) -> tuple[Flo
     return genotype, (expression - expression.mean()) / expression.std()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_posterior_is_that_of_all_sets_and_hyperparameters(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "alike"), [(1, False), (2, False), (3, True)])
+def test_posterior_is_that_of_all_sets_and_hyperparameters(seed: int, alike: bool) -> None:
     genotype, expression = small_gene(seed)
+    if alike:  # two variants that differ in one person, whose expression stands out
+        genotype[:, 1] = genotype[:, 0]
+        genotype[5, 1] += 1.5
+        expression[5] += 3
     nodes, weights = np.polynomial.legendre.leggauss(14)
     nodes, weights = (nodes + 1) / 2, weights / 2
     cube = np.array(list(itertools.product(nodes, repeat=3)))
@@ -63,8 +67,8 @@ def test_posterior_is_that_of_all_sets_and_hyperparameters(seed: int) -> None:
     probability = mass[:, None] * np.exp(evidence - evidence.max())
     probability /= probability.sum()
     expected = np.einsum("hs,hsp->p", probability, means)
-    posterior = sample(genotype, expression, seed=3, max_rounds=15, until=lambda _: False)
-    assert posterior.trace.shape == (2, 15 * model.ROUND, 4)
+    posterior = sample(genotype, expression, seed=3, max_rounds=8, until=lambda _: False)
+    assert posterior.trace.shape == (2, 8 * model.ROUND, 4)
     np.testing.assert_allclose(posterior.weights, expected, atol=0.005)
     found = posterior.trace.mean(axis=(0, 1))[:3]
     np.testing.assert_allclose(found, probability.sum(axis=1) @ hyper, atol=0.015)
@@ -83,7 +87,7 @@ def test_chain_at_fixed_hyperparameters_visits_every_set_as_often_as_it_should()
     visits, total, n = np.zeros(len(sets)), np.zeros(3), 20_000
     for _ in range(n):
         _sweep(data, chain, squares, total, rng)
-        _exchange(data, chain, squares, rng)
+        _draw_pairs(data, chain, squares, rng)
         _draw_tau(data, chain, rng)
         visits[int(chain.large @ [4, 2, 1])] += 1
     np.testing.assert_allclose(visits / n, probability, atol=0.015)
@@ -204,8 +208,8 @@ def test_slope_is_one_and_prediction_is_as_good_as_the_better_of_enet_and_blup(
 ) -> None:
     found = held_out({"bslmm": bslmm, "blup": blup, "enet": enet}, 200, n_causal, h2, seed=2)
     assert found["bslmm"][0] == pytest.approx(1, abs=0.05)
-    assert found["bslmm"][1] > found["enet"][1]
-    assert found["bslmm"][1] > found["blup"][1] - 0.005
+    better = max(found["enet"][1], found["blup"][1])
+    assert found["bslmm"][1] > better - 0.005
 
 
 def check_chains(n_genes: int, n_people: int, n_variants: int, seed: int) -> None:
