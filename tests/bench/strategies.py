@@ -3,9 +3,9 @@
     make demo && python tests/bench/strategies.py demo --output strategies
 
 Each strategy is trained with the settings of configs/demo.yaml (half of the channels, 600 steps) but for what makes it
-that strategy, with three seeds, and predicts everybody; one that was trained already is not trained again. What is joined
-with is simulated too: effects of the causal variants and of as many others, measured with as much noise (MPRA), and tracks
-of the reference that know nothing of expression. Prints the table of docs/results.md and writes it to
+that strategy, with three seeds, and predicts everybody; one that was trained already is not trained again. What is
+joined with is simulated too: effects of the causal variants and of as many others, measured with as much noise (MPRA),
+and tracks of the reference that know nothing of expression. Prints the table of docs/results.md and writes it to
 OUTPUT/strategies.tsv.
 """
 
