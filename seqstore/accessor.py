@@ -27,6 +27,10 @@ from seqstore.store import open_variants
 _ABSENT = -1
 
 
+#: Coordinates that a gene goes by, besides its label.
+_OTHER_NAMES = ("gene_name", "gene_id")
+
+
 @xr.register_dataset_accessor("seq")  # type: ignore[no-untyped-call]
 class SequenceAccessor:
     """See the module. ``ds`` is a dataset of `seqstore.open_store`, or a selection of one."""
@@ -138,7 +142,7 @@ class SequenceAccessor:
 
     def _gene(self, gene: str) -> str:
         if "gene" not in self._ds.dims:
-            known = {str(self._ds[name].values) for name in ("gene", "gene_name") if name in self._ds}
+            known = {str(self._ds[name].values) for name in ("gene", *_OTHER_NAMES) if name in self._ds}
             if gene not in known:
                 raise KeyError(f"gene: this dataset has {self._ds['gene'].values} only, not {gene}")
             return str(self._ds["gene"].values)
@@ -193,7 +197,7 @@ class SequenceAccessor:
         index = self._ds.indexes[dimension]
         if label is None or label in index:
             return label
-        others = [name for name in ("gene_name", "gene_id") if dimension == "gene" and name in self._ds]
+        others = [name for name in _OTHER_NAMES if dimension == "gene" and name in self._ds]
         names = [str(one) for name in others for one in self._ds[name].values]
         at = np.flatnonzero(np.array(names, dtype=object) == label) % len(index)
         at = np.unique(at)

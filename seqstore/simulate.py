@@ -6,9 +6,7 @@ The files are those that a user of `seqstore build` brings, so all that follows 
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +18,7 @@ import yaml
 from tqdm import tqdm
 
 from seqstore.errors import InputError
+from seqstore.outputs import check_folder, written_aside
 from seqstore.simulated_expression import (
     ARCHITECTURES,
     WORD_LENGTH,
@@ -108,7 +107,9 @@ def simulate(
     expression, truth = np.empty((genes, len(samples))), []
     contig_genes = {str(name): rows.index for name, rows in gene_table.groupby("contig", sort=False)}
     contig_lengths = {name: len(rows) * spacing for name, rows in contig_genes.items()}
-    with _written_aside(path) as aside:
+    check_folder(path.parent)
+    with written_aside(path) as aside:
+        aside.mkdir()
         vcf_path, fasta_path = str(aside / "genotypes.vcf.gz"), str(aside / "reference.fa")
         with pysam.BGZFile(vcf_path, "wb", None) as vcf, open(fasta_path, "w", encoding="ascii") as fasta:
             vcf.write(_vcf_header(contig_lengths, samples["sample"]))
@@ -205,21 +206,6 @@ def _check_output(output: str) -> Path:
     elif path.exists():
         raise InputError(f"{output}: exists and is not an empty folder; name a new one")
     return path
-
-
-@contextmanager
-def _written_aside(path: Path) -> Iterator[Path]:
-    """A new folder that becomes ``path`` when the block ends, and nothing if it fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        holder = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be made here ({error.strerror})") from error
-    with holder as folder:
-        aside = Path(folder, path.name)
-        aside.mkdir()
-        yield aside
-        aside.rename(path)
 
 
 def _sample_table(individuals: Mapping[str, int], rng: np.random.Generator) -> pd.DataFrame:

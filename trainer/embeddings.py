@@ -60,15 +60,13 @@ class Embeddings:
         Raises:
             InputError: these are others.
         """
-        wanted = {"store_fingerprint": fingerprint, "context": context, "ambiguous": ambiguous}
-        for key, value in wanted.items():
+        if self.attributes["store_fingerprint"] != fingerprint:
+            raise InputError(
+                f"{self.path}: was not computed for {store}, but another store; run trainer/embed.py for it"
+            )
+        for key, value in (("context", context), ("ambiguous", ambiguous)):
             if self.attributes[key] != value:
-                what = f"another store than {store}" if key == "store_fingerprint" else f"{key}: {value}"
-                raise InputError(
-                    f"{self.path}: was not computed for {what}; run trainer/embed.py for it"
-                    if key == "store_fingerprint"
-                    else f"{self.path}: was computed with {key} {self.attributes[key]}, not {value}"
-                )
+                raise InputError(f"{self.path}: was computed with {key} {self.attributes[key]}, not {value}")
 
     def check_genes(self, genes: npt.NDArray[np.integer], labels: npt.NDArray[np.object_]) -> None:
         """Refuse genes that have no embeddings.

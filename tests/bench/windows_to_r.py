@@ -74,7 +74,7 @@ def _compare(
     if not Path(store).exists():
         build(dataclasses.replace(config_of(config), store=store, length=length, workers=0))
     if "bench" not in split_names(store):
-        _split(store, genes)
+        split_of_most(store, genes)
     linear = _elastic_net(store)
     print(f"\n{name}, {length:,} bp, {type(trunk).__name__}: elastic net r {linear:.3f} on the same people")
     levels = [share * linear for share in (0.5, 0.7, 0.8, 0.9)]
@@ -102,7 +102,7 @@ def _compare(
         print(f"| {level:.3f} | {level / linear:.0%} | {' | '.join(cells)} | {ratio} |")
 
 
-def _split(store: str, genes: list[str]) -> None:
+def split_of_most(store: str, genes: list[str]) -> None:
     """70 % of the people with expression train, the others validate."""
     ds = seqstore.open_store(store)
     names = [str(name) for name in ds["gene_name"].values]

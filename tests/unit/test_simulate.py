@@ -581,7 +581,7 @@ def test_what_exists_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         simulate(str(folder), **OPTIONS)
     with pytest.raises(InputError, match="file: exists"):
         simulate(str(file), **OPTIONS)
-    with pytest.raises(InputError, match="cannot be made"):
+    with pytest.raises(InputError, match="is a file, not a folder"):
         simulate(str(file / "cohort"), **OPTIONS)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
