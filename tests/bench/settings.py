@@ -1,4 +1,4 @@
-"""What bfloat16, activation checkpointing and torch.compile do to the speed, the memory and the r of an Enformer's training.
+"""What bfloat16, activation checkpointing and torch.compile do to the speed, memory and r of an Enformer's training.
 
     python tests/bench/settings.py [--folder FOLDER]
 

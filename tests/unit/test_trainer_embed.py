@@ -178,7 +178,7 @@ def test_embeddings_of_something_else_are_refused(
         predict([config.output], everyone=True)
     group: Any = zarr.open_group(store, mode="r+")
     group.attrs["fingerprint"] = "another"
-    with pytest.raises(InputError, match="embeddings: was not computed for .*, but another store"):
+    with pytest.raises(InputError, match=r"embeddings: was not computed for .*, but another store"):
         fit(dataclasses.replace(config, output=str(tmp_path / "other")))
 
 
