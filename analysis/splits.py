@@ -19,6 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from analysis.labels import labels_of, unknown
+from analysis.split_tables import class_named
 from seqstore.contigs import reconcile
 from seqstore.errors import InputError
 from seqstore.genes import strip_version
@@ -105,10 +106,12 @@ def classes_from_table(dataset: xr.Dataset, path: str | Path) -> list[str]:
     named = table[gene_column].astype(str).map(strip_version)
     refuse_repeats(named, path, "gene")
     genes = labels_of(dataset, "gene")
-    class_of = dict(zip(named, table[class_column].astype(str), strict=True))
-    for gene, gene_class in class_of.items():
-        if gene_class not in GENE_CLASSES:
-            raise InputError(f"{path}: gene {gene} has {unknown('gene class', gene_class, GENE_CLASSES)}")
+    class_of = {}
+    for gene, given in zip(named, table[class_column].astype(str), strict=True):
+        gene_class = class_named(given)
+        if gene_class is None:
+            raise InputError(f"{path}: gene {gene} has {unknown('gene class', given, GENE_CLASSES)}")
+        class_of[gene] = gene_class
     absent = sorted(class_of.keys() - set(genes))
     if absent:
         raise InputError(f"{path}: {unknown('gene', absent[0], genes)} ({len(absent)} such genes)")

@@ -86,7 +86,7 @@ def test_classes_from_a_table(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("gene\tgene_class\ngene9\tunseen\n", "no gene 'gene9': there is gene0, gene1, gene2"),
-        ("gene\tgene_class\ngene1\tyri_split\n", "gene gene1 has no gene class 'yri_split'"),
+        ("gene\tgene_class\ngene1\tfin_split\n", "gene gene1 has no gene class 'fin_split'"),
         ("gene\tgene_class\ngene1\tunseen\ngene1\tunseen\n", "more than once"),
         ("gene\tkind\ngene1\tunseen\n", "needs columns gene and gene_class"),
     ],
