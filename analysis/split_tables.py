@@ -56,7 +56,7 @@ def read_split_table(path: str | Path) -> xr.Dataset:
     words = wide.apply(lambda column: column.str.lower())
     odd = sorted(set(np.unique(words.to_numpy(dtype=str))) - set(ROLES))
     if odd:
-        raise InputError(f"{path}: {odd[0]!r} is not train, val, test or unused")
+        raise InputError(f"{path}: {str(odd[0])!r} is not train, val, test or unused")
     split = words.map(ROLES.__getitem__).to_numpy(dtype=np.int8)
     classes = classes_of_roles(split)
     if gene_class:
