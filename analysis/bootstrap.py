@@ -119,14 +119,17 @@ def mean_interval(
 
 
 def varies(values: npt.ArrayLike, counted: npt.ArrayLike, within: npt.ArrayLike | None = None) -> BoolArray:
-    """Whether values (gene, individual) differ, beyond float32 rounding, among the counted people of each gene.
+    """Whether values (gene, individual) differ, beyond rounding, among the counted people of each gene.
 
-    With ``within`` (individual,) they are to differ between people of one population.
+    With ``within`` (individual,) they are to differ between people of one population. What is rounding depends on
+    the type of the values: float32, as models and stores have it, or float64.
     """
+    values = np.asarray(values)
+    smallest = 4 * np.finfo(values.dtype).eps if values.dtype == np.float64 else 1e-7
     mask = np.asarray(counted, dtype=bool)
     centred = centred_within(values, mask, within)
     sd = np.sqrt((centred**2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
-    return np.asarray(sd > 1e-7 * np.abs(np.where(mask, values, 0.0)).max(axis=1, initial=0.0))
+    return np.asarray(sd > smallest * np.abs(np.where(mask, values, 0.0)).max(axis=1, initial=0.0))
 
 
 def centred_within(

@@ -52,7 +52,7 @@ class Correlations:
 
 
 def correlate(
-    predicted: FloatArray,
+    predicted: npt.NDArray[np.floating],
     measured: FloatArray,
     test: BoolArray,
     weights: FloatArray,
@@ -65,7 +65,7 @@ def correlate(
     people, or missing for all of them, has r = 0; one missing for some is taken as the mean of the others.
 
     Args:
-        predicted: (replicate, fold, gene, individual), NaN = not predicted.
+        predicted: (replicate, fold, gene, individual), NaN = not predicted; float32 if that is its precision.
         measured: (fold, gene, individual), NaN = not measured.
         test: (fold, gene, individual), the measured test people.
         weights: (draw, individual), how often each person counts in each bootstrap sample.
@@ -98,7 +98,8 @@ def correlate(
         for replicate, values in enumerate(predicted[:, fold]):
             known = usable & np.isfinite(values)
             filled = np.where(known, values, means_within(values, known, within))
-            changes = varies(filled, usable, within)
+            changes = varies(filled.astype(predicted.dtype), usable, within)
+            filled[~changes] = 0.0
             constant[replicate, fold], missing[replicate, fold] = ~changes, (usable & ~known).sum(axis=1)
             r[replicate, fold] = weighted_pearson(once, filled, observed, usable, within)[0]
             of_draws += weighted_pearson(weights, filled, observed, usable, within)
@@ -107,6 +108,7 @@ def correlate(
             pooled[replicate, fold] = r[replicate, fold]
             if within is not None:
                 filled = np.where(known, values, means_within(values, known))
+                filled[~varies(filled.astype(predicted.dtype), usable)] = 0.0
                 pooled[replicate, fold] = weighted_pearson(once, filled, observed, usable)[0]
         draws[fold] = of_draws / n_replicates
     mean_draws = mean_of_known(draws)

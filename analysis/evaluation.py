@@ -217,7 +217,7 @@ def _summary_of(
 
 def _aligned(
     name: str, prediction: xr.DataArray, genes: list[str], people: list[str]
-) -> npt.NDArray[np.float64]:
+) -> npt.NDArray[np.floating]:
     """A prediction (replicate, gene, individual) in the cohort's order of genes and people, NaN where it has none."""
     for dimension, wanted in (("gene", genes), ("individual", people)):
         if not set(labels_of(prediction, dimension)) & set(wanted):
@@ -230,7 +230,7 @@ def _aligned(
     if "replicate" not in prediction.dims:
         prediction = prediction.expand_dims("replicate")
     aligned = prediction.reindex(gene=genes, individual=people).transpose("replicate", "gene", "individual")
-    return np.asarray(aligned.values, dtype=np.float64)
+    return np.asarray(aligned.values)
 
 
 def _joined(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -201,7 +201,7 @@ def learning_curve_figure(table: pd.DataFrame) -> Figure:
             rows = of_class[of_class["method"] == method]
             share = 100 * rows["share"].to_numpy() + 1.2 * (number - (len(methods) - 1) / 2)
             mean = rows["mean_pearson_r"].to_numpy()
-            error = np.abs(rows[["ci_low", "ci_high"]].to_numpy().T - mean)
+            error = np.maximum(0, [mean - rows["ci_low"].to_numpy(), rows["ci_high"].to_numpy() - mean])
             colour = COLOURS[number % len(COLOURS)]
             axes.errorbar(share, mean, error, color=colour, marker="o", markersize=5, linewidth=1.6,
                           elinewidth=1, capsize=2.5, label=method)  # fmt: skip
@@ -213,7 +213,7 @@ def learning_curve_figure(table: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("mean Pearson r and its 95% interval")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, title="method")
-    figure.suptitle("Prediction of held-out people by the number of training people", fontsize=10.5)
+    figure.suptitle("Prediction of held-out people by the share of the training people", fontsize=10.5)
     return figure
 
 

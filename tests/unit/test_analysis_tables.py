@@ -75,9 +75,7 @@ def test_bad_split_tables(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_split_of_some_genes_of_a_store(tmp_path: Path, store: xr.Dataset) -> None:
-    text = (
-        ",person003,nobody,person001\nITPA,train,train,test\ngene2,test,test,test\nother,test,test,test\n"
-    )
+    text = ",person003,nobody,person001\nITPA,train,train,test\ngene2,test,test,test\nother,test,test,test\n"
     split = split_for(store, read_split_table(write(tmp_path / "s.csv", text)), "s.csv")
     assert split["split"].values.tolist() == [[0, 3, 0, 1], [0] * 4, [0, 3, 0, 3]]
     assert split["gene_class"].values.tolist() == ["random_split", "unused", "unseen"]
