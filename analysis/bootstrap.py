@@ -125,7 +125,7 @@ def varies(values: npt.ArrayLike, counted: npt.ArrayLike, within: npt.ArrayLike 
     the type of the values: float32, as models and stores have it, or float64.
     """
     values = np.asarray(values)
-    smallest = 4 * np.finfo(values.dtype).eps if values.dtype == np.float64 else 1e-7
+    smallest = 1e-12 if values.dtype == np.float64 else 1e-7
     mask = np.asarray(counted, dtype=bool)
     centred = centred_within(values, mask, within)
     sd = np.sqrt((centred**2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))

@@ -52,8 +52,12 @@ def figures_of(
 
 
 def by_class_table(per_gene: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Every gene's r beside the mean and interval of its class, for ``by_class_figure``."""
+    """Every gene's r beside the mean and interval of its class, for ``by_class_figure``.
+
+    A class that no method predicts is left out.
+    """
     points = per_gene.dropna(subset="pearson_r")[["method", "gene_class", "gene", "n", "pearson_r", "note"]]
+    points = points[points["gene_class"].isin(points.loc[points["note"] != "not predicted", "gene_class"])]
     means = summary[["method", "gene_class", "mean_pearson_r", "ci_low", "ci_high"]]
     return points.merge(means, on=["method", "gene_class"], how="left")
 
