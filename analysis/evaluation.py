@@ -118,7 +118,7 @@ def evaluate(
         tested = test[:, members].any(axis=(0, 1))
         seen[gene_class] = int((tested & fitted).sum()), int(tested.sum())
         weights = resampled(int(tested.sum()), draws, np.random.default_rng([seed, number]))
-        several = population is not None and len(set(population[tested])) > 1
+        several = population is not None and len(set(population[tested]) - {""}) > 1
         results: dict[str, Correlations] = {}
         for name, values in predicted.items():
             results[name] = correlations.correlate(
