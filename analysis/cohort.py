@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from analysis.gene_classes import classes_from_table
 from analysis.gene_tables import expression_from_tables
 from analysis.labels import labels_of
 from analysis.split_tables import read_split_table, split_for
-from analysis.splits import classes_from_table
 from seqstore.individuals import read_individuals
 from seqstore.labels import reconcile_individuals
 from seqstore.recipe import recipe_of

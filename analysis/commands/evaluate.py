@@ -107,8 +107,8 @@ def _opened(
 ) -> tuple[xr.Dataset, dict[str, xr.Dataset]]:
     """The cohort, and its splits by name: out of a store, of tables, or of both."""
     from analysis.cohort import cohort_of_tables, with_expression
+    from analysis.gene_classes import classes_from_table
     from analysis.split_tables import read_split_table, split_for
-    from analysis.splits import classes_from_table
 
     if store is None:
         if expression is None:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from analysis.__main__ import COMMANDS
 from analysis.split_tables import read_split_table
-from analysis.splits import classes_by_share
+from analysis.gene_classes import classes_by_share
 from seqstore.commands import run
 
 SHARES = (20, 40, 60, 80)

@@ -12,7 +12,7 @@ import xarray as xr
 from analysis_datasets import random_cohort, save_store
 
 from analysis.__main__ import COMMANDS
-from analysis.splits import overlapping_test_cells
+from analysis.leakage import overlapping_test_cells
 from seqstore import open_split, open_store
 from seqstore.commands import run
 from seqstore.predictions import open_predictions, write_predictions

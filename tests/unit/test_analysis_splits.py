@@ -9,13 +9,12 @@ import pytest
 import xarray as xr
 from analysis_datasets import store_of
 
-from analysis.splits import (
+from analysis.gene_classes import (
     classes_by_contig,
     classes_by_share,
     classes_from_table,
-    counts_of,
-    split_people,
 )
+from analysis.splits import counts_of, split_people
 from seqstore.errors import InputError
 
 
