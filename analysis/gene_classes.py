@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from analysis.gene_tables import matched_genes
 from analysis.labels import labels_of, unknown
 from analysis.split_tables import class_named
 from seqstore.contigs import reconcile
@@ -85,7 +87,7 @@ def classes_by_contig(
 
 
 def classes_from_table(dataset: xr.Dataset, path: str | Path) -> list[str]:
-    """Gene classes from a table with columns ``gene`` and ``gene_class``; genes not listed are unused.
+    """Gene classes from a table with columns ``gene`` (label or name) and ``gene_class``; genes not listed are unused.
 
     Raises:
         InputError: a column is missing, a gene stands twice or is not in the store, or a class is unknown.
@@ -97,17 +99,19 @@ def classes_from_table(dataset: xr.Dataset, path: str | Path) -> list[str]:
         raise InputError(f"{path}: needs columns gene and gene_class (has {', '.join(table.columns)})")
     named = table[gene_column].astype(str).map(strip_version)
     refuse_repeats(named, path, "gene")
-    genes = labels_of(dataset, "gene")
     class_of = {}
     for gene, given in zip(named, table[class_column].astype(str), strict=True):
         gene_class = class_named(given)
         if gene_class is None:
             raise InputError(f"{path}: gene {gene} has {unknown('gene class', given, GENE_CLASSES)}")
         class_of[gene] = gene_class
-    absent = sorted(class_of.keys() - set(genes))
+    genes, known = labels_of(dataset, "gene"), matched_genes(list(class_of), dataset)
+    absent = sorted(class_of.keys() - known.keys())
     if absent:
         raise InputError(f"{path}: {unknown('gene', absent[0], genes)} ({len(absent)} such genes)")
-    return [class_of.get(gene, "unused") for gene in genes]
+    refuse_repeats(pd.Series(list(known.values())), path, "gene")
+    class_of_gene = {known[name]: gene_class for name, gene_class in class_of.items()}
+    return [class_of_gene.get(gene, "unused") for gene in genes]
 
 
 def sampled(

@@ -129,6 +129,40 @@ def test_folds(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not (store / "splits" / "cv-fold3").exists()
 
 
+def test_import_subsets_and_check(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people = [f"person{i:03d}" for i in range(120)]
+    table = pd.DataFrame("train", ["gene0", "gene4", "elsewhere"], people)
+    table.iloc[:, 100:], table.iloc[:, 90:100] = "test", "val"
+    table.to_csv(tmp_path / "sample_splits.csv.gz")
+    arguments = ("--import-split", tmp_path / "sample_splits.csv.gz", "--train-share", "0.25,0.5")
+    assert call("split", store, "--name", "study", *arguments) == 0
+    for name, n in (("study", 90), ("study-share25", 22), ("study-share50", 45)):
+        roles = open_split(store, name)["split"].values
+        assert [(roles[4] == role).sum() for role in (1, 2, 3)] == [n, 10, 20]
+        assert (roles[1] == 0).all()
+    kinship = tmp_path / "king.kin0"
+    kinship.write_text("ID1\tID2\tKinship\nperson000\tperson110\t0.25\n")
+    capsys.readouterr()
+    assert call("split", store, "--check", "study", "--kinship", kinship) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert any(line.split()[-3:] == ["2", "40", "yes"] and "relative" in line for line in lines)
+    assert call("split", store, "--check", "study") == 0
+    assert "not assessable" in capsys.readouterr().out
+    # Relatives are kept together.
+    pairs = "".join(f"person{i:03d}\tperson{i + 60:03d}\t0.25\n" for i in range(60))
+    kinship.write_text("ID1\tID2\tKinship\n" + pairs)
+    assert call("split", store, "--name", "kin", "--random-contigs", "chr1", "--kinship", kinship) == 0
+    roles = open_split(store, "kin")["split"].values[0]
+    np.testing.assert_array_equal(roles[:60], roles[60:])
+    assert call("split", store, "--name", "d", "--random-contigs", "chr1", "chr2", "--unseen-contigs", "chr3",
+                "--genes-per-class", "3,0,1", "--rest-unseen") == 0  # fmt: skip
+    classes = [open_split(store, name)["gene_class"].values.tolist() for name in ("d", "d-rest")]
+    assert [[of.count(c) for c in ("random_split", "unseen", "unused")] for of in classes] == [
+        [3, 1, 2],
+        [0, 1, 5],
+    ]
+
+
 def test_predictions_of_no_split_serve_every_fold(store: Path, tmp_path: Path) -> None:
     assert call("split", store, "--name", "cv", "--folds", "2", "--random-contigs", "chr1") == 0
     values = np.random.default_rng(0).normal(size=(6, 120))
@@ -232,6 +266,15 @@ def test_a_store_with_the_expression_and_the_split_of_tables(store: Path, tmp_pa
         ),
         (("split", "STORE", "--name", "x", "--seed", "-1"), "--seed -1: give a number from 0 to 4294967295"),
         (("split", "ABSENT", "--name", "x"), "no store here"),
+        (("split", "STORE"), "give either --name, for a new split, or --check"),
+        (("split", "STORE", "--check", "x"), "no split 'x'"),
+        (("split", "STORE", "--name", "x", "--import-split", "no.csv"), "no.csv: no such split table"),
+        (("split", "STORE", "--name", "x", "--import-split", "no.csv", "--folds", "3"), "is a whole split"),
+        (("split", "STORE", "--name", "x", "--train-share", "half"), "--train-share half: give shares"),
+        (("split", "STORE", "--name", "x", "--genes-per-class", "5,5"), "--genes-per-class 5,5: give three"),
+        (("split", "STORE", "--name", "x", "--test-people", "no.txt"), "no.txt: no such list of people"),
+        (("split", "STORE", "--name", "x", "--family", "clan"), "no column of the sample table 'clan'"),
+        (("split", "STORE", "--name", "x", "--kinship", "no.kin0"), "no.kin0: no such kinship table"),
         (("baselines", "STORE", "--split", "x", "--output", "OUT"), "no split 'x'"),
         (
             ("baselines", "STORE", "--split", "s", "--output", "OUT", "--methods", "enett"),
