@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
+from analysis_datasets import random_cohort
 from scipy import stats
 
+from analysis.baselines import fit_baselines
 from analysis.comparison import compare
 from analysis.correlations import NOT_PREDICTED, correlate, q_values
+from analysis.evaluation import evaluate
+from analysis.expression import expression_of
+from analysis.splits import split_people
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +47,7 @@ def test_p_spearman_and_q_are_scipys() -> None:
     np.testing.assert_allclose(table["q"][known], stats.false_discovery_control(table["p"][known]))
 
 
-def test_p_of_folds_is_stouffers() -> None:
+def test_p_of_folds_is_stouffers_with_twice_the_variance() -> None:
     rng = np.random.default_rng(1)
     measured = rng.normal(size=(3, 61))
     predicted = 0.4 * measured + rng.normal(size=(3, 61))
@@ -59,7 +64,7 @@ def test_p_of_folds_is_stouffers() -> None:
             weight.append(np.sqrt((part == fold).sum()))
             assert np.sign(r.statistic) == np.sign(z[-1])
         combined = stats.combine_pvalues(stats.norm.sf(z), method="stouffer", weights=weight).statistic
-        assert table["p"][gene] == pytest.approx(2 * stats.norm.sf(abs(combined)), rel=1e-6)
+        assert table["p"][gene] == pytest.approx(2 * stats.norm.sf(abs(combined) / np.sqrt(2)), rel=1e-6)
 
 
 def test_p_of_null_genes_is_uniform_on_one_split() -> None:
@@ -75,6 +80,41 @@ def test_p_of_null_genes_is_uniform_on_one_split() -> None:
     assert stats.kstest(within.dropna(), "uniform").pvalue > 0.01
     shared = correlate(*arguments).table["p"].dropna()
     assert (shared < 0.05).mean() > 0.1  # populations differ: people of one are alike
+
+
+def test_p_of_folds_on_noise() -> None:
+    """Ridge trained on the other folds, where there is nothing to learn: each gene's r is 0 but for chance."""
+    rng = np.random.default_rng(4)
+    n, folds, genes = 120, 5, 1500
+    measured = rng.normal(size=(genes, n))
+    part = np.arange(n) % folds
+    predicted = np.zeros((1, folds, genes, n))
+    test = np.zeros((folds, genes, n), dtype=bool)
+    for gene in range(genes):
+        genotype = rng.binomial(2, rng.uniform(0.1, 0.9, size=8), size=(n, 8)).astype(float)
+        for fold in range(folds):
+            train = part != fold
+            x, y = genotype - genotype[train].mean(axis=0), measured[gene] - measured[gene, train].mean()
+            weights = np.linalg.solve(x[train].T @ x[train] + 20 * np.eye(8), x[train].T @ y[train])
+            predicted[0, fold, gene], test[fold, gene] = x @ weights, ~train
+    table = correlate(predicted, np.broadcast_to(measured, (folds, genes, n)), test, np.ones((1, n))).table
+    assert abs(table["pearson_r"].mean()) < 0.012  # pooled over folds it would be below -0.05
+    for level in (0.05, 0.2, 0.5):
+        assert (table["p"] < level).mean() == pytest.approx(
+            level, abs=3.5 * np.sqrt(level * (1 - level) / genes)
+        )
+
+
+def test_p_of_null_genes_of_trained_models_is_uniform_on_one_split() -> None:
+    store, variants, _ = random_cohort(400, 100, 10, effect=0.0, seed=3)
+    split = split_people(store, ["random_split"] * 400, test_share=0.3)
+    fitted = fit_baselines(expression_of(store), variants, split["split"], methods=["top1"])
+    predictions = {"top1": [fitted.prediction.sel({"method": "top1"})]}
+    result = evaluate(store, [split], predictions, draws=1)
+    p = result.per_gene["p"]
+    assert stats.kstest(p.dropna(), "uniform").pvalue > 0.01
+    assert p.isna().sum() == (result.per_gene["note"] == "constant").sum()
+    assert result.summary["n_significant"].item() == 0
 
 
 def test_r_of_one_certain_gene_has_a_p() -> None:
