@@ -134,7 +134,7 @@ def test_intervals_cover_with_many_co_expressed_genes(better: float | None, shar
     hit, width = coverage(
         genes=100, people=80, mean=0.25, spread=0.15, shared=shared, better=better, copies=2, runs=1000
     )
-    assert 0.93 <= hit <= 0.975
+    assert 0.92 <= hit <= 0.975  # 1,000 runs: the rate is known to 0.014
     assert 0.9 <= width <= 1.15
 
 
