@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 
 from analysis.__main__ import COMMANDS
-from analysis.split_tables import read_split_table
 from analysis.gene_classes import classes_by_share
+from analysis.split_tables import read_split_table
 from seqstore.commands import run
 
 SHARES = (20, 40, 60, 80)
