@@ -15,7 +15,11 @@ LEVELS = (2.5, 97.5)  # percent
 
 
 def weighted_pearson(
-    weights: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, counted: npt.ArrayLike
+    weights: npt.ArrayLike,
+    x: npt.ArrayLike,
+    y: npt.ArrayLike,
+    counted: npt.ArrayLike,
+    within: npt.ArrayLike | None = None,
 ) -> FloatArray:
     """Pearson correlation of every gene under every set of weights of people.
 
@@ -24,21 +28,28 @@ def weighted_pearson(
         x: (gene, individual).
         y: (gene, individual).
         counted: (gene, individual) bool, the people of each gene; the others may be NaN in x and y.
+        within: (individual,), the population of each person: x and y are centred on the mean of each under every
+            set of weights, so that r is that of people of one population. None = all are of one.
 
     Returns:
-        (draw, gene); 0 where x is constant, NaN where y is (or there is nobody).
+        (draw, gene); 0 where x is constant (in every population), NaN where y is (or there is nobody).
     """
-    w = np.asarray(weights, dtype=np.float64)
-    mask = np.asarray(counted, dtype=bool)
-    x, y = _standardised(np.asarray(x), mask), _standardised(np.asarray(y), mask)
-    n, sx, sy = w @ mask.T.astype(np.float64), w @ x.T, w @ y.T
-    variance_x = n * (w @ (x * x).T) - sx**2
-    variance_y = n * (w @ (y * y).T) - sy**2
-    covariance = n * (w @ (x * y).T) - sx * sy
-    smallest = 1e-9 * n**2  # x and y have unit variance: anything below is rounding
-    varies = (variance_x > smallest) & (variance_y > smallest)
+    w, mask = np.asarray(weights, dtype=np.float64), np.asarray(counted, dtype=bool)
+    x, y = _standardised(np.asarray(x), mask, within), _standardised(np.asarray(y), mask, within)
+    n, variance_x, variance_y, covariance = np.zeros((4, len(w), len(mask)))
+    for people in _populations(mask.shape[1], within):
+        of, x_of, y_of = w[:, people], x[:, people].T, y[:, people].T
+        n_of = of @ mask[:, people].T.astype(np.float64)
+        sum_x, sum_y = of @ x_of, of @ y_of
+        share = 1 / np.maximum(n_of, 1)
+        variance_x += of @ (x_of * x_of) - sum_x**2 * share
+        variance_y += of @ (y_of * y_of) - sum_y**2 * share
+        covariance += of @ (x_of * y_of) - sum_x * sum_y * share
+        n += n_of
+    smallest = 1e-9 * n  # x and y have unit variance: anything below is rounding
+    varied = (variance_x > smallest) & (variance_y > smallest)
     r = np.zeros_like(covariance)
-    r[varies] = covariance[varies] / np.sqrt(variance_x[varies] * variance_y[varies])
+    r[varied] = covariance[varied] / np.sqrt(variance_x[varied] * variance_y[varied])
     r[~(variance_y > smallest)] = np.nan
     return r
 
@@ -107,23 +118,58 @@ def mean_interval(
     return float(low), float(high)
 
 
-def varies(values: npt.ArrayLike, counted: npt.ArrayLike) -> BoolArray:
-    """Whether values (gene, individual) differ, beyond float32 rounding, among the counted people of each gene."""
+def varies(values: npt.ArrayLike, counted: npt.ArrayLike, within: npt.ArrayLike | None = None) -> BoolArray:
+    """Whether values (gene, individual) differ, beyond rounding, among the counted people of each gene.
+
+    With ``within`` (individual,) they are to differ between people of one population. What is rounding depends on
+    the type of the values: float32, as models and stores have it, or float64.
+    """
+    values = np.asarray(values)
+    smallest = 1e-12 if values.dtype == np.float64 else 1e-7
     mask = np.asarray(counted, dtype=bool)
-    centred = _centred(np.asarray(values), mask)
+    centred = centred_within(values, mask, within)
     sd = np.sqrt((centred**2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
-    return np.asarray(sd > 1e-7 * np.abs(np.where(mask, values, 0.0)).max(axis=1, initial=0.0))
+    return np.asarray(sd > smallest * np.abs(np.where(mask, values, 0.0)).max(axis=1, initial=0.0))
 
 
-def _centred(values: npt.NDArray[np.floating], mask: BoolArray) -> FloatArray:
-    """Values less their mean over the masked people of each gene; 0 elsewhere."""
-    n = np.maximum(mask.sum(axis=1, keepdims=True), 1)
-    mean = np.where(mask, values, 0.0).sum(axis=1, keepdims=True, dtype=np.float64) / n
-    return np.where(mask, values - mean, 0.0)
+def centred_within(
+    values: npt.ArrayLike, counted: npt.ArrayLike, within: npt.ArrayLike | None = None
+) -> FloatArray:
+    """Values (gene, individual) less their mean over the counted people of each gene and population; 0 elsewhere."""
+    values, mask = np.asarray(values), np.asarray(counted, dtype=bool)
+    return np.where(mask, values - means_within(values, mask, within), 0.0)
 
 
-def _standardised(values: npt.NDArray[np.floating], mask: BoolArray) -> FloatArray:
-    """Mean 0 and deviation 1 over the masked people of each gene; 0 elsewhere, and where nothing varies."""
-    centred = _centred(values, mask)
+def means_within(
+    values: npt.ArrayLike, counted: npt.ArrayLike, within: npt.ArrayLike | None = None
+) -> FloatArray:
+    """The mean (gene, individual) over the counted people of each individual's population.
+
+    Where none of a population is counted it is the mean over all who are, and 0 if nobody is.
+    """
+    values, mask = np.asarray(values), np.asarray(counted, dtype=bool)
+    known = np.where(mask, values, 0.0).astype(np.float64)
+    overall = known.sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    means = np.broadcast_to(overall, mask.shape).copy()
+    for people in _populations(mask.shape[1], within):
+        n = mask[:, people].sum(axis=1, keepdims=True)
+        mean = known[:, people].sum(axis=1, keepdims=True) / np.maximum(n, 1)
+        means[:, people] = np.where(n > 0, mean, overall)
+    return means
+
+
+def _populations(n_people: int, within: npt.ArrayLike | None) -> list[npt.NDArray[np.intp]]:
+    """The numbers of the people of each population."""
+    if within is None:
+        return [np.arange(n_people)]
+    population = np.unique(np.asarray(within), return_inverse=True)[1]
+    return [np.flatnonzero(population == number) for number in range(population.max(initial=-1) + 1)]
+
+
+def _standardised(
+    values: npt.NDArray[np.floating], mask: BoolArray, within: npt.ArrayLike | None
+) -> FloatArray:
+    """Centred (see ``centred_within``) and with deviation 1 over the masked people of each gene; 0 elsewhere."""
+    centred = centred_within(values, mask, within)
     sd = np.sqrt((centred**2).sum(axis=1) / np.maximum(mask.sum(axis=1), 1))
-    return centred / np.where(varies(values, mask), sd, np.inf)[:, None]
+    return centred / np.where(varies(values, mask, within), sd, np.inf)[:, None]

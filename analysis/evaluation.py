@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from analysis.bootstrap import LEVELS, mean_interval, overlapping_blocks, resampled, varies, weighted_pearson
+from analysis import comparison, correlations
+from analysis.bootstrap import mean_interval, overlapping_blocks, resampled
+from analysis.correlations import CONSTANT, NOT_PREDICTED, Correlations
+from analysis.covariates import design_from_table, residuals
 from analysis.expression import expression_of, recipe_in
 from analysis.labels import labels_of, unknown
+from analysis.preparation import Preparation
 from seqstore.errors import InputError
-from seqstore.predictions import open_predictions
-from seqstore.recipe import describe_fit, describe_recipe, fitted_on
-from seqstore.splits import TEST, TRAIN, VALIDATION, open_split, split_fingerprint, split_names
+from seqstore.recipe import fitted_on
+from seqstore.splits import TEST
 
 CLASS_ORDER = ("random_split", "population_split", "unseen", "negative_control")
-MIN_PEOPLE = 3  # fewer test people than this have no correlation worth the name
 DRAWS = 2000
-CONSTANT = "constant"
-NOT_PREDICTED = "not predicted"
-NOT_TESTED = "no test people"
-WITHOUT_R = f"fewer than {MIN_PEOPLE} test people, or their expression does not vary"
-PER_GENE_COLUMNS = ["method", "gene", "gene_class", "n", "pearson_r", "ci_low", "ci_high", "note"]
+PER_GENE_COLUMNS = ["method", "gene", "gene_class", *correlations.COLUMNS]
 SUMMARY_COLUMNS = [
-    "method", "gene_class", "n_genes", "mean_pearson_r", "ci_low", "ci_high", "n_constant", "n_missing",
+    "method", "gene_class", "n_genes", "mean_pearson_r", "ci_low", "ci_high", "median_r", "mean_abs_r",
+    "mean_pooled_r", "populations", "replicates", "replicate_sd", "n_significant", "n_constant", "n_missing",
 ]  # fmt: skip
+SIGNIFICANT = 0.05  # q
+POOLED = "none"  # for ``within``
+_POPULATIONS = ("population", "superpopulation")
 
 
 @dataclass(frozen=True)
@@ -39,27 +40,8 @@ class Evaluation:
 
     per_gene: pd.DataFrame  # PER_GENE_COLUMNS
     summary: pd.DataFrame  # SUMMARY_COLUMNS
+    comparison: pd.DataFrame  # comparison.COLUMNS
     preparation: Preparation | None = None  # of the expression; None if the store has no recipe of it
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How the expression that predictions are compared with was prepared, and on whom."""
-
-    recipe: dict[str, Any]  # see seqstore.recipe
-    seen: dict[str, tuple[int, int]]  # by gene class: people who test it and were fitted on, who test it
-
-    def fitted_on(self, gene_class: str) -> str:
-        """On whom the recipe was fitted, and how many of those who test a gene class are among them."""
-        return f"{describe_fit(self.recipe)}, {self._among(gene_class)} test people among them"
-
-    def __str__(self) -> str:
-        among = ", ".join(f"{self._among(gene_class)} ({gene_class})" for gene_class in self.seen)
-        return f"{describe_recipe(self.recipe)}; test people among them: {among}"
-
-    def _among(self, gene_class: str) -> str:
-        n_seen, n_tested = self.seen[gene_class]
-        return f"{n_seen} of {n_tested}"
 
 
 def evaluate(
@@ -69,51 +51,66 @@ def evaluate(
     *,
     assay: str | None = None,
     negative_controls: str | None = None,
+    within: str | None = None,
+    covariates: str | Path | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Evaluation:
-    """Pearson r of predicted and measured expression over each gene's held-out people.
+    """Correlate predicted and measured expression over each gene's held-out people, and compare methods.
 
     With several splits (folds) a gene's r is the mean of its within-fold r: pooling the predictions of
     different folds is biased downwards. A prediction that is constant over the test people, or missing for all of
     them, counts as r = 0; one missing for some is taken as the mean of the others. A gene with fewer
     than three measured test people has no r and no part in the means.
 
+    Where the people who test a class are of several populations, r is that within populations: of values centred
+    on the mean of each population (``correlations.correlate``), so that ancestry alone predicts nothing. The r of
+    all people together is kept as ``pooled_r``.
+
     Args:
-        dataset: a store's root.
+        dataset: a store's root, or a cohort of tables (``analysis.cohort``).
         splits: one split, or folds of one split (the same gene classes in each).
-        predictions: by method, one array (gene, individual) for each split; NaN = not predicted. Genes and
-            individuals are matched by label.
+        predictions: by method, one array (gene, individual) or, of several runs, (replicate, gene, individual)
+            for each split; NaN = not predicted. Genes and individuals are matched by label.
         assay: which expression; may be left out where the store has only one.
         negative_controls: a boolean column of the gene table; its true genes form the class
             ``negative_control``.
+        within: the column of the sample table with the populations; default ``population``, else
+            ``superpopulation``, as far as there are such. ``none``: r is that of all people together.
+        covariates: a table of covariates; expression is what they leave (``analysis.covariates``), for every
+            method the same.
         draws: bootstrap samples; of people for a gene's interval, of people and genes for a class's
             (``bootstrap.mean_interval``).
         seed: of the bootstrap.
 
     Raises:
-        InputError: splits disagree about gene classes, predictions share no gene or individual with the
-            store, or there is no such assay or column.
+        InputError: splits disagree about gene classes or test nobody, predictions share no gene or individual
+            with the store, or there is no such assay or column.
     """
-    expression = expression_of(dataset, assay=assay)
     genes, people = labels_of(dataset, "gene"), labels_of(dataset, "individual")
-    measured = expression.values
-    test = np.stack([s["split"].transpose("gene", "individual").values == TEST for s in splits])
+    expression = expression_of(dataset, assay=assay).values
+    roles = [split["split"].transpose("gene", "individual").values for split in splits]
+    if covariates is None:
+        measured = np.broadcast_to(expression, (len(splits), *expression.shape))
+    else:
+        design = design_from_table(dataset, splits, covariates)
+        measured = np.stack([residuals(expression, design, of_fold) for of_fold in roles])
+    test = np.stack([of_fold == TEST for of_fold in roles])
+    if not test.any():
+        raise InputError("the split has no test people: there is nobody to compare predictions on")
     test &= np.isfinite(measured)
     classes = gene_classes(dataset, splits, negative_controls=negative_controls)
-    block = overlapping_blocks(
-        labels_of(dataset, "contig"), dataset["window_start"].values, dataset.attrs["length"]
-    )
+    population = populations_of(dataset, within)
+    block = blocks_of(dataset)
     predicted = {
-        name: np.stack([_aligned(name, fold, genes, people) for fold in folds])
+        name: np.stack([_aligned(name, fold, genes, people) for fold in folds], axis=1)
         for name, folds in predictions.items()
     }
-
     recipe = recipe_in(dataset, assay=assay)
     fitted = np.zeros(len(people), dtype=bool) if recipe is None else fitted_on(recipe, people)
     seen: dict[str, tuple[int, int]] = {}
 
-    gene_tables, class_rows = [], []
+    per_gene, summaries, comparisons = [], [], []
     for number, gene_class in enumerate(CLASS_ORDER):
         members = np.flatnonzero(classes == gene_class)
         if not len(members):
@@ -121,35 +118,30 @@ def evaluate(
         tested = test[:, members].any(axis=(0, 1))
         seen[gene_class] = int((tested & fitted).sum()), int(tested.sum())
         weights = resampled(int(tested.sum()), draws, np.random.default_rng([seed, number]))
+        several = population is not None and len(set(population[tested]) - {""}) > 1
+        results: dict[str, Correlations] = {}
         for name, values in predicted.items():
-            table, people_draws = _correlations(
-                values[:, members][:, :, tested],
-                measured[members][:, tested],
-                test[:, members][:, :, tested],
+            results[name] = correlations.correlate(
+                values[:, :, members][..., tested],
+                measured[:, members][..., tested],
+                test[:, members][..., tested],
                 weights,
+                within=population[tested] if population is not None and several else None,
             )
-            table.insert(0, "gene", [genes[member] for member in members])
-            table.insert(0, "method", name)
-            table["gene_class"] = gene_class
-            gene_tables.append(table)
-            # The same blocks are drawn for every method, so that methods can be compared draw by draw.
-            blocks = np.random.default_rng([seed, number, 1])
-            low, high = mean_interval(table["pearson_r"], people_draws, block[members], blocks)
-            r = table["pearson_r"].dropna()
-            class_rows.append(
-                (
-                    name, gene_class, len(r), r.mean() if len(r) else np.nan, low, high,
-                    int((table["note"] == CONSTANT).sum()), int((table["note"] == NOT_PREDICTED).sum()),
-                )
-            )  # fmt: skip
-    per_gene = (
-        pd.concat(gene_tables, ignore_index=True) if gene_tables else pd.DataFrame(columns=PER_GENE_COLUMNS)
-    )
+            labels = pd.DataFrame(
+                {"method": name, "gene": [genes[member] for member in members], "gene_class": gene_class}
+            )
+            per_gene.append(pd.concat([labels, results[name].table], axis=1))
+            # The same blocks of genes are drawn for every method, so that methods can be compared draw by draw.
+            summaries.append(_summary_of(name, gene_class, results[name], block[members], [seed, number, 1]))
+        comparisons.append(comparison.compare(results, gene_class, block[members], [seed, number, 1]))
     order = {name: number for number, name in enumerate(predictions)}
-    per_gene = per_gene.sort_values("method", key=lambda names: names.map(order), kind="stable")
     return Evaluation(
-        per_gene=per_gene[PER_GENE_COLUMNS].reset_index(drop=True),
-        summary=pd.DataFrame(class_rows, columns=SUMMARY_COLUMNS),
+        per_gene=_joined(per_gene, PER_GENE_COLUMNS).sort_values(
+            "method", key=lambda names: names.map(order), kind="stable", ignore_index=True
+        ),
+        summary=pd.DataFrame(summaries, columns=SUMMARY_COLUMNS),
+        comparison=_joined(comparisons, comparison.COLUMNS),
         preparation=None if recipe is None else Preparation(recipe, seen),
     )
 
@@ -184,67 +176,49 @@ def gene_classes(
     return np.where(is_control & (classes != "unused"), "negative_control", classes)
 
 
-def read_predictions(
-    store: str | Path, splits: Sequence[str], named: Sequence[str]
-) -> dict[str, list[xr.DataArray]]:
-    """Open predictions given as ``name=path``, one for each split, by method.
-
-    ``{split}`` in a path stands for the split's name. Predictions that say which split they were trained on
-    (attribute ``split``) are refused if that split trained or validated a cell that is tested here.
+def populations_of(dataset: xr.Dataset, within: str | None = None) -> npt.NDArray[np.str_] | None:
+    """The population (individual,) of everyone, of the column ``within`` (see ``evaluate``); None if it is not told.
 
     Raises:
-        InputError: an entry is not ``name=path``, a name comes twice, nothing stands at a path, or the
-            predictions were trained on test cells.
+        InputError: there is no such column of the sample table.
     """
-    predictions: dict[str, list[xr.DataArray]] = {}
-    for entry in named:
-        name, equals, path = entry.partition("=")
-        if not (name and equals and path):
-            raise InputError(f"--predictions {entry}: give name=path")
-        if name in predictions:
-            raise InputError(f"--predictions {entry}: the name {name!r} comes twice")
-        predictions[name] = []
-        for split_name in splits:
-            filled = path.replace("{split}", split_name)
-            opened = open_predictions(filled)
-            _refuse_leak(store, opened.attrs, split_name, filled)
-            predictions[name].append(opened["prediction"])
-    return predictions
+    columns = [str(name) for name, values in dataset.coords.items() if values.dims == ("individual",)]
+    if within is None:
+        within = next((name for name in _POPULATIONS if name in columns), POOLED)
+    if within == POOLED:
+        return None
+    if within not in columns:
+        raise unknown("column of the sample table", within, [*columns, POOLED])
+    return np.array(labels_of(dataset, within))
 
 
-def _refuse_leak(store: str | Path, attrs: Mapping[str, object], tested: str, path: str) -> None:
-    """Raise an InputError if people who trained or validated a gene for predictions test it in ``tested``.
+def blocks_of(dataset: xr.Dataset) -> npt.NDArray[np.int64]:
+    """Which genes (gene,) have overlapping windows (``overlapping_blocks``); all apart if places are not told."""
+    if "window_start" not in dataset.coords:
+        return np.arange(dataset.sizes["gene"])
+    start = dataset["window_start"].values
+    return overlapping_blocks(labels_of(dataset, "contig"), start, dataset.attrs["length"])
 
-    ``attrs`` are those of the predictions: the name and the fingerprint of the split they were trained on.
-    Predictions that do not name a split are taken on trust.
-    """
-    trained = attrs.get("split")
-    if trained is None:
-        return
-    if trained not in split_names(store):
-        raise InputError(f"{path}: was trained on split {trained!r}, which {store} does not have")
-    opened = open_split(store, str(trained))
-    if attrs.get("split_fingerprint", split_fingerprint(opened)) != split_fingerprint(opened):
-        raise InputError(
-            f"{path}: was trained on another split that was named {trained!r} too; train it again"
-        )
-    if trained == tested:
-        return
-    seen, test = (
-        s["split"].transpose("gene", "individual").values for s in (opened, open_split(store, tested))
-    )
-    n = int((np.isin(seen, (TRAIN, VALIDATION)) & (test == TEST)).sum())
-    if n:
-        raise InputError(
-            f"{path}: was trained on split {trained!r}, which saw {n} of the test cells of {tested!r}: "
-            "give the predictions of that split (with several, write {split} in the path)"
-        )
+
+def _summary_of(
+    name: str, gene_class: str, result: Correlations, block: npt.NDArray[np.int64], seed: list[int]
+) -> tuple[object, ...]:
+    """One row of ``SUMMARY_COLUMNS``."""
+    table = result.table
+    low, high = mean_interval(table["pearson_r"], result.draws, block, np.random.default_rng(seed))
+    r = table["pearson_r"].dropna()
+    return (
+        name, gene_class, len(r), r.mean(), low, high, r.median(), result.mean_abs_r, table["pooled_r"].mean(),
+        int(table["populations"].max()), len(result.by_replicate), result.replicate_sd,
+        int((table["q"] <= SIGNIFICANT).sum()), int((table["note"] == CONSTANT).sum()),
+        int((table["note"] == NOT_PREDICTED).sum()),
+    )  # fmt: skip
 
 
 def _aligned(
     name: str, prediction: xr.DataArray, genes: list[str], people: list[str]
-) -> npt.NDArray[np.float64]:
-    """A prediction in the store's order of genes and people, NaN where it has none."""
+) -> npt.NDArray[np.floating]:
+    """A prediction (replicate, gene, individual) in the cohort's order of genes and people, NaN where it has none."""
     for dimension, wanted in (("gene", genes), ("individual", people)):
         if not set(labels_of(prediction, dimension)) & set(wanted):
             raise InputError(
@@ -253,60 +227,13 @@ def _aligned(
     prediction = prediction.assign_coords(
         gene=labels_of(prediction, "gene"), individual=labels_of(prediction, "individual")
     )
-    aligned = prediction.reindex(gene=genes, individual=people).transpose("gene", "individual")
-    return np.asarray(aligned.values, dtype=np.float64)
+    if "replicate" not in prediction.dims:
+        prediction = prediction.expand_dims("replicate")
+    aligned = prediction.reindex(gene=genes, individual=people).transpose("replicate", "gene", "individual")
+    return np.asarray(aligned.values)
 
 
-def _correlations(
-    predicted: npt.NDArray[np.float64],
-    measured: npt.NDArray[np.float64],
-    test: npt.NDArray[np.bool_],
-    weights: npt.NDArray[np.float64],
-) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
-    """r of one method: a table with a row a gene, and r (draw, gene) on resampled people.
-
-    ``predicted`` and ``test`` are (fold, gene, individual), ``measured`` (gene, individual), ``weights``
-    (draw, individual).
-    """
-    n_folds, n_genes, n_people = predicted.shape
-    r = np.full((n_folds, n_genes), np.nan)
-    draws = np.full((n_folds, len(weights), n_genes), np.nan)
-    constant = np.zeros((n_folds, n_genes), dtype=bool)
-    missing = np.zeros((n_folds, n_genes), dtype=np.int64)
-    for fold in range(n_folds):
-        usable = test[fold] & (test[fold].sum(axis=1) >= MIN_PEOPLE)[:, None]
-        known = usable & np.isfinite(predicted[fold])
-        mean = np.where(known, predicted[fold], 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        filled = np.where(known, predicted[fold], mean[:, None])
-        constant[fold] = ~varies(filled, usable)
-        missing[fold] = (usable & ~known).sum(axis=1)
-        r[fold] = weighted_pearson(np.ones((1, n_people)), filled, measured, usable)[0]
-        draws[fold] = weighted_pearson(weights, filled, measured, usable)
-    mean_draws = _mean_over_folds(draws)
-    n = test.any(axis=0).sum(axis=1)
-    low, high, notes = np.full(n_genes, np.nan), np.full(n_genes, np.nan), []
-    for gene in range(n_genes):
-        folds = np.isfinite(r[:, gene])
-        n_missing, n_constant = int(missing[folds, gene].sum()), int(constant[folds, gene].sum())
-        if not folds.any():
-            notes.append(WITHOUT_R if n[gene] else NOT_TESTED)
-        elif n_constant == folds.sum():
-            notes.append(NOT_PREDICTED if n_missing == test[folds, gene].sum() else CONSTANT)
-        else:
-            low[gene], high[gene] = np.nanpercentile(mean_draws[:, gene], LEVELS)
-            parts = {
-                f"constant in {n_constant} of {folds.sum()} folds": n_constant,
-                f"{n_missing} test people not predicted": n_missing,
-            }
-            notes.append("; ".join(text for text, count in parts.items() if count))
-    table = pd.DataFrame(
-        {"n": n, "pearson_r": _mean_over_folds(r), "ci_low": low, "ci_high": high, "note": notes}
-    )
-    return table, mean_draws
-
-
-def _mean_over_folds(r: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The mean over the first axis of the values that are numbers; NaN where none is."""
-    known = np.isfinite(r)
-    n = known.sum(axis=0)
-    return np.where(n > 0, np.where(known, r, 0.0).sum(axis=0) / np.maximum(n, 1), np.nan)
+def _joined(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all tables that have any."""
+    tables = [table for table in tables if len(table)]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from analysis.labels import labels_of, unknown
 from seqstore.errors import InputError
+from seqstore.scales import percentiles, z_scores
+from seqstore.splits import TRAIN
 
 
 def expression_of(dataset: xr.Dataset, *, assay: str | None = None) -> xr.DataArray:
@@ -31,6 +34,28 @@ def recipe_in(dataset: xr.Dataset, *, assay: str | None = None) -> dict[str, Any
     """
     recipe: dict[str, Any] | None = dataset.attrs.get("expression_recipe", {}).get(_assay_of(dataset, assay))
     return recipe
+
+
+def expression_scales(expression: xr.DataArray, split: xr.DataArray | None = None) -> xr.Dataset:
+    """z-scores and percentiles of expression among the people who train each gene.
+
+    Args:
+        expression: (gene, individual), NaN = not measured (``expression_of``).
+        split: (gene, individual) of a split; None = among everyone, test people too, as in the study.
+
+    Returns:
+        ``z`` and ``percentile`` (gene, individual) of everyone (``seqstore.scales``); NaN for a gene that nobody
+        trains, or that does not vary among those who do.
+    """
+    values = expression.transpose("gene", "individual").values
+    fit = np.ones(values.shape, dtype=bool)
+    if split is not None:
+        fit = split.transpose("gene", "individual").values == TRAIN
+    dims = ("gene", "individual")
+    return xr.Dataset(
+        {"z": (dims, z_scores(values, fit)), "percentile": (dims, percentiles(values, fit))},
+        coords={name: expression[name] for name in dims},
+    )
 
 
 def _assay_of(dataset: xr.Dataset, assay: str | None) -> str:

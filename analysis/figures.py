@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,36 @@ CLASS_STYLES = {  # marker and colour
 }
 
 
+def figures_of(
+    per_gene: pd.DataFrame, summary: pd.DataFrame, heritability: pd.DataFrame | None = None
+) -> dict[str, tuple[pd.DataFrame, Callable[[pd.DataFrame], Figure]]]:
+    """The table and the drawing function of every figure of an evaluation, by name; an empty table has no figure.
+
+    Points of a learning curve (methods ``name@share``) stand in ``learning_curve`` only, if ``name`` itself is there.
+    """
+    methods = set(per_gene["method"])
+    point = per_gene["method"].map(
+        lambda method: curve_of(method)[0] != method and curve_of(method)[0] in methods
+    )
+    main = per_gene[~point.astype(bool)]
+    found: dict[str, tuple[pd.DataFrame, Callable[[pd.DataFrame], Figure]]] = {
+        "by_class": (by_class_table(main, summary), by_class_figure),
+        "gene_wise": (gene_wise_table(main), gene_wise_figure),
+        "learning_curve": (learning_curve_table(summary), learning_curve_figure),
+    }
+    if heritability is not None:
+        shown = heritability[heritability["method"].isin(main["method"])]
+        found["against_heritability"] = shown, heritability_figure
+    return found
+
+
 def by_class_table(per_gene: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """Every gene's r beside the mean and interval of its class, for ``by_class_figure``."""
+    """Every gene's r beside the mean and interval of its class, for ``by_class_figure``.
+
+    A class that no method predicts is left out.
+    """
     points = per_gene.dropna(subset="pearson_r")[["method", "gene_class", "gene", "n", "pearson_r", "note"]]
+    points = points[points["gene_class"].isin(points.loc[points["note"] != "not predicted", "gene_class"])]
     means = summary[["method", "gene_class", "mean_pearson_r", "ci_low", "ci_high"]]
     return points.merge(means, on=["method", "gene_class"], how="left")
 
@@ -132,6 +160,104 @@ def gene_wise_figure(table: pd.DataFrame) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, title="gene class")
     figure.suptitle("Prediction of held-out people, gene by gene", fontsize=10.5)
+    return figure
+
+
+def curve_of(method: str) -> tuple[str, float]:
+    """The learning curve that a method is on, and the share of the people it was trained on: ``name@share``, else 1."""
+    name, at, share = method.rpartition("@")
+    try:
+        return (name, float(share)) if at and name and 0 < float(share) <= 1 else (method, 1.0)
+    except ValueError:
+        return method, 1.0
+
+
+def learning_curve_table(summary: pd.DataFrame) -> pd.DataFrame:
+    """The mean r of methods that were trained on several shares of the people, for ``learning_curve_figure``."""
+    curve = [curve_of(method) for method in summary["method"]]
+    table = summary.assign(method=[name for name, _ in curve], share=[share for _, share in curve])
+    several = table.groupby(["method", "gene_class"])["share"].transform("nunique") > 1
+    columns = [
+        "method",
+        "share",
+        "gene_class",
+        "n_genes",
+        "mean_pearson_r",
+        "ci_low",
+        "ci_high",
+        "replicate_sd",
+    ]
+    table = table.loc[several & (table["n_missing"] < table["n_genes"]), columns]
+    return table.sort_values(["method", "gene_class", "share"], kind="stable", ignore_index=True)
+
+
+def learning_curve_figure(table: pd.DataFrame) -> Figure:
+    """One panel a gene class: the mean r of each method against the share of the training people it saw."""
+    from matplotlib.figure import Figure
+
+    methods = list(dict.fromkeys(table["method"]))
+    classes = [name for name in CLASS_NAMES if name in set(table["gene_class"])]
+    figure = Figure(figsize=(2.4 + 3.4 * len(classes), 3.9), layout="constrained")
+    panels = figure.subplots(1, len(classes), squeeze=False, sharey=True)[0]
+    for axes, gene_class in zip(panels, classes, strict=True):
+        of_class = table[table["gene_class"] == gene_class]
+        for number, method in enumerate(methods):
+            rows = of_class[of_class["method"] == method]
+            share = 100 * rows["share"].to_numpy() + 1.2 * (number - (len(methods) - 1) / 2)
+            mean = rows["mean_pearson_r"].to_numpy()
+            error = np.maximum(0, [mean - rows["ci_low"].to_numpy(), rows["ci_high"].to_numpy() - mean])
+            colour = COLOURS[number % len(COLOURS)]
+            axes.errorbar(share, mean, error, color=colour, marker="o", markersize=5, linewidth=1.6,
+                          elinewidth=1, capsize=2.5, label=method)  # fmt: skip
+        axes.set_title(f"{CLASS_NAMES[gene_class]}, {_genes(int(of_class['n_genes'].max()))}", fontsize=10)
+        axes.set_xlabel("training people used, %")
+        axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+        axes.set_xlim(0, 106)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("mean Pearson r and its 95% interval")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, title="method")
+    figure.suptitle("Prediction of held-out people by the share of the training people", fontsize=10.5)
+    return figure
+
+
+def heritability_figure(table: pd.DataFrame) -> Figure:
+    """One panel a method: each gene's r against h, the r of a perfect genetic prediction, with the identity line."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    methods = list(dict.fromkeys(table["method"]))
+    classes = [name for name in CLASS_NAMES if name in set(table["gene_class"])]
+    columns = min(3, len(methods))
+    rows = -(-len(methods) // columns)
+    figure = Figure(figsize=(2.2 + 3.7 * columns, 0.6 + 3.7 * rows), layout="compressed")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
+    for axes in panels[len(methods) :]:
+        axes.set_visible(False)
+    for axes, method in zip(panels, methods, strict=False):
+        axes.axline((0, 0), slope=1, color="0.5", linewidth=1, zorder=0)
+        axes.axhline(0, color="0.9", linewidth=0.8, zorder=0)
+        lines = []
+        for gene_class in classes:
+            points = table[(table["method"] == method) & (table["gene_class"] == gene_class)]
+            if not len(points):
+                continue
+            marker, colour = CLASS_STYLES[gene_class]
+            x, y = points["h"], points["pearson_r"]
+            axes.plot(x, y, ls="", marker=marker, color=colour, markersize=4.5, alpha=0.6)
+            lines.append(f"{CLASS_NAMES[gene_class]}: {y.mean():.3f} of {x.mean():.3f}")
+        axes.set_title("\n".join([method, *lines]), fontsize=9)
+        axes.set_xlabel("h, square root of heritability")
+        axes.set_ylabel("Pearson r")
+        axes.spines[["top", "right"]].set_visible(False)
+    handles = [
+        Line2D(
+            [], [], ls="", marker=CLASS_STYLES[name][0], color=CLASS_STYLES[name][1], label=CLASS_NAMES[name]
+        )
+        for name in classes
+    ]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, title="gene class")
+    figure.suptitle("r against its ceiling (means of r and of h over genes)", fontsize=10.5)
     return figure
 
 

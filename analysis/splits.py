@@ -9,7 +9,6 @@ keep their person's label; whoever reads the split drops them.
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,100 +18,11 @@ import pandas as pd
 import xarray as xr
 
 from analysis.labels import labels_of, unknown
-from seqstore.contigs import reconcile
+from analysis.split_tables import split_dataset
 from seqstore.errors import InputError
-from seqstore.genes import strip_version
+from seqstore.labels import reconcile_individuals
 from seqstore.splits import GENE_CLASSES, TEST, TRAIN, UNUSED, VALIDATION
-from seqstore.tables import first_column_of, read_table, refuse_repeats
-
-SHARES = {"random_split": 0.4, "population_split": 0.4}  # of the genes; the rest are unseen
-
-
-def classes_by_share(dataset: xr.Dataset, *, population: bool) -> list[str]:
-    """Gene classes by whole contigs, sized by the study's rule.
-
-    Contigs in descending number of genes (ties in the store's order) each go to the first of random_split
-    (target 40% of the genes, rounded down) and population_split (40%) whose running total stays within
-    its target, else to unseen. Without a population to hold out (``population`` false), random_split
-    takes both shares. A store with one contig is never all unseen: its genes are population_split if
-    a population is held out, else random_split.
-
-    Source: Rastogi et al. 2026 (doi 10.1186/s13059-026-04091-1), whose chromosomes it gives exactly from
-    their 3,259 genes.
-
-    Raises:
-        InputError: the contigs are too few or too uneven, so that a class would stay empty.
-    """
-    contigs = labels_of(dataset, "contig")
-    sizes = sorted(Counter(contigs).items(), key=lambda item: -item[1])
-    shares = SHARES if population else {"random_split": sum(SHARES.values())}
-    if len(sizes) == 1:
-        return [list(shares)[-1]] * len(contigs)
-    totals = dict.fromkeys(shares, 0)
-    class_of = {}
-    for contig, size in sizes:
-        fitting = [c for c in shares if totals[c] + size <= int(shares[c] * len(contigs) + 1e-9)]
-        class_of[contig] = fitting[0] if fitting else "unseen"
-        if fitting:
-            totals[fitting[0]] += size
-    empty = [gene_class for gene_class, total in totals.items() if total == 0]
-    if empty:
-        raise InputError(
-            f"{len(sizes)} contigs are too few or too uneven for the 40/40/20 rule ({' and '.join(empty)} "
-            "would have no genes): name contigs with --random-contigs, --population-contigs and "
-            "--unseen-contigs, or give --gene-class"
-        )
-    return [class_of[contig] for contig in contigs]
-
-
-def classes_by_contig(
-    dataset: xr.Dataset,
-    *,
-    random: Sequence[str] = (),
-    population: Sequence[str] = (),
-    unseen: Sequence[str] = (),
-) -> list[str]:
-    """Gene classes by named contigs (with or without ``chr``); genes on other contigs are unused.
-
-    Raises:
-        InputError: no gene lies on a named contig, or a contig is named for two classes.
-    """
-    contigs = labels_of(dataset, "contig")
-    class_of: dict[str, str] = {}
-    for gene_class, named in zip(GENE_CLASSES, (random, population, unseen), strict=False):
-        for name in named:
-            contig = reconcile(name, contigs)
-            if contig is None:
-                raise unknown("gene on contig", name, contigs)
-            if class_of.setdefault(contig, gene_class) != gene_class:
-                raise InputError(
-                    f"contig {name!r} is named for {class_of[contig]} and {gene_class}: choose one"
-                )
-    return [class_of.get(contig, "unused") for contig in contigs]
-
-
-def classes_from_table(dataset: xr.Dataset, path: str | Path) -> list[str]:
-    """Gene classes from a table with columns ``gene`` and ``gene_class``; genes not listed are unused.
-
-    Raises:
-        InputError: a column is missing, a gene stands twice or is not in the store, or a class is unknown.
-    """
-    table = read_table(path, "gene class table")
-    gene_column = first_column_of(table, ("gene",))
-    class_column = first_column_of(table, ("gene_class", "class"))
-    if gene_column is None or class_column is None:
-        raise InputError(f"{path}: needs columns gene and gene_class (has {', '.join(table.columns)})")
-    named = table[gene_column].astype(str).map(strip_version)
-    refuse_repeats(named, path, "gene")
-    genes = labels_of(dataset, "gene")
-    class_of = dict(zip(named, table[class_column].astype(str), strict=True))
-    for gene, gene_class in class_of.items():
-        if gene_class not in GENE_CLASSES:
-            raise InputError(f"{path}: gene {gene} has {unknown('gene class', gene_class, GENE_CLASSES)}")
-    absent = sorted(class_of.keys() - set(genes))
-    if absent:
-        raise InputError(f"{path}: {unknown('gene', absent[0], genes)} ({len(absent)} such genes)")
-    return [class_of.get(gene, "unused") for gene in genes]
+from seqstore.tables import lines_of
 
 
 def people_of_population(dataset: xr.Dataset, population: str) -> npt.NDArray[np.bool_]:
@@ -142,6 +52,9 @@ def split_people(
     test_population: str | None = None,
     per_gene: bool = False,
     fold: tuple[int, int] | None = None,
+    families: npt.NDArray[np.int64] | None = None,
+    test_people: npt.NDArray[np.bool_] | None = None,
+    validation_people: npt.NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Divide the people of every gene into training, validation and test people.
@@ -159,6 +72,10 @@ def split_people(
         test_population: population or superpopulation held out of population_split genes.
         per_gene: draw anew for each gene, instead of once for all (the study drew per gene).
         fold: (i, k): the test people of random_split genes are the i-th of k parts instead of a share.
+        families: (individual,), numbers (``relatives.families_of``): who is drawn at random is drawn with the
+            whole family, and a share is met as nearly as families allow.
+        test_people: (individual,), who tests the random_split genes, instead of a share.
+        validation_people: (individual,), who of the others validates, instead of a share.
         seed: of every draw.
 
     Returns:
@@ -177,23 +94,32 @@ def split_people(
     def draw(label: str, salt: str) -> npt.NDArray[np.int8]:
         """The labels (individual,) of one gene of class ``label``."""
         shuffled = by_label[np.random.default_rng([seed, zlib.crc32(salt.encode())]).permutation(len(people))]
-        if label == "random_split" and fold is not None:
-            parts = np.array_split(shuffled, fold[1])
-            test = parts[fold[0]]
-            rest = np.concatenate([*parts[fold[0] + 1 :], *parts[: fold[0]]])
-        elif label == "random_split":
-            n_test = round(test_share * len(people))
-            test, rest = shuffled[:n_test], shuffled[n_test:]
-        else:
+        shuffled = _families_together(shuffled, families)
+        if label == "population_split":
             assert held_out is not None
             test, rest = shuffled[held_out[shuffled]], shuffled[~held_out[shuffled]]
-        n_validation = int(validation_share * len(rest) + 1e-9)
-        if not len(test) or n_validation == len(rest):
+        elif test_people is not None:
+            test, rest = shuffled[test_people[shuffled]], shuffled[~test_people[shuffled]]
+        elif fold is not None:
+            sizes = [len(part) for part in np.array_split(shuffled, fold[1])]
+            cuts = [_nearest_cut(shuffled, families, cut) for cut in np.cumsum(sizes)]
+            parts = np.split(shuffled, cuts[:-1])
+            test = parts[fold[0]]
+            rest = np.concatenate([*parts[fold[0] + 1 :], *parts[: fold[0]]])
+        else:
+            n_test = _nearest_cut(shuffled, families, round(test_share * len(people)))
+            test, rest = shuffled[:n_test], shuffled[n_test:]
+        if validation_people is not None:
+            validates = rest[validation_people[rest]]
+        else:
+            n_validation = _nearest_cut(rest, families, int(validation_share * len(rest) + 1e-9))
+            validates = rest[:n_validation]
+        if not len(test) or len(validates) == len(rest):
             who = "test" if not len(test) else "training"
             raise InputError(f"no {who} people for {label} genes out of {len(people)}: change the shares")
         labels = np.full(len(people), TRAIN, dtype=np.int8)
         labels[test] = TEST
-        labels[rest[:n_validation]] = VALIDATION
+        labels[validates] = VALIDATION
         return labels
 
     drawn: dict[tuple[str, str], npt.NDArray[np.int8]] = {}
@@ -216,28 +142,75 @@ def split_people(
     }
     if fold is not None:
         rule |= {"fold": fold[0], "folds": fold[1]}
-    return xr.Dataset(
-        {
-            "split": (("gene", "individual"), split),
-            "gene_class": ("gene", np.asarray(gene_class, dtype=object)),
-        },
-        coords={"gene": dataset["gene"], "individual": dataset["individual"]},
-        attrs=rule,
+    if test_people is not None:
+        rule["test_share"] = "people as listed"
+    if validation_people is not None:
+        rule["validation_share"] = "people as listed"
+    if families is not None:
+        rule["families"] = "kept together"
+    made = split_dataset(split, gene_class, genes, people)
+    made.attrs = rule
+    return made
+
+
+def training_subsets(
+    split: xr.Dataset, shares: Sequence[float], *, per_gene: bool = False, seed: int = 0
+) -> list[xr.Dataset]:
+    """A split with fewer training people, for learning curves: one for each share; the others are unused.
+
+    Subsets are nested: the people are put into one order by the seed (with ``per_gene`` one for each gene), and of
+    those who train a gene the first share of them is kept, rounded down as in the study.
+
+    Raises:
+        InputError: a share is not between 0 and 1, comes twice, or leaves nobody.
+    """
+    people, genes = np.array(labels_of(split, "individual")), labels_of(split, "gene")
+    roles = split["split"].transpose("gene", "individual").values
+    by_label = np.argsort(people)
+
+    def place(salt: str) -> npt.NDArray[np.int64]:
+        draw = np.random.default_rng([seed, zlib.crc32(f"subset {salt}".encode())]).permutation(len(people))
+        order = np.empty(len(people), dtype=np.int64)
+        order[by_label[draw]] = np.arange(len(people))
+        return order
+
+    places = np.stack([place(gene) for gene in genes]) if per_gene else place("")[None]
+    trains = roles == TRAIN
+    rank = (
+        np.where(trains, np.broadcast_to(places, trains.shape), len(people)).argsort(axis=1).argsort(axis=1)
     )
+    n = trains.sum(axis=1, keepdims=True)
+    subsets = []
+    for share in shares:
+        if not 0 < share < 1 or list(shares).count(share) > 1:
+            raise InputError(
+                f"training share {share:g}: give different shares between 0 and 1, such as 0.2,0.4"
+            )
+        kept = np.floor(share * n + 1e-9)
+        if ((kept == 0) & (n > 0)).any():
+            raise InputError(f"training share {share:g} leaves nobody of {n[n > 0].min()} training people")
+        labels = np.where(trains & (rank >= kept), UNUSED, roles).astype(np.int8)
+        subset = split_dataset(labels, labels_of(split, "gene_class"), genes, people.tolist())
+        subset.attrs = {**split.attrs, "training_share": share, "training_share_seed": seed}
+        subsets.append(subset)
+    return subsets
 
 
-def overlapping_test_cells(dataset: xr.Dataset, split: npt.NDArray[np.int8]) -> int:
-    """How many test cells of ``split`` (gene, individual) have a person who trains an overlapping window."""
-    contig, start = np.array(labels_of(dataset, "contig")), dataset["window_start"].values
-    seen = np.zeros(split.shape, dtype=bool)
-    order = np.lexsort((start, contig))
-    for place, gene in enumerate(order):
-        for other in order[place + 1 :]:
-            if contig[other] != contig[gene] or start[other] - start[gene] >= dataset.attrs["length"]:
-                break
-            seen[gene] |= np.isin(split[other], (TRAIN, VALIDATION))
-            seen[other] |= np.isin(split[gene], (TRAIN, VALIDATION))
-    return int(((split == TEST) & seen).sum())
+def listed_people(dataset: xr.Dataset, path: str | Path) -> npt.NDArray[np.bool_]:
+    """Which individuals (individual,) a list names, one label a line.
+
+    Raises:
+        InputError: the list names nobody, or somebody who is not in the store.
+    """
+    labels = list(dict.fromkeys(line.strip() for line in lines_of(path, "list of people") if line.strip()))
+    people = labels_of(dataset, "individual")
+    known = reconcile_individuals(labels, people, path=path).known
+    strange = [label for label in labels if label not in known]
+    if strange or not labels:
+        raise InputError(
+            f"{path}: {unknown('individual', strange[0], people) if strange else 'names nobody'}"
+        )
+    return np.isin(people, list(known.values()))
 
 
 def counts_of(split: xr.Dataset) -> pd.DataFrame:
@@ -254,6 +227,25 @@ def counts_of(split: xr.Dataset) -> pd.DataFrame:
             people = [(chosen == code).sum(axis=1).mean() for code in (TRAIN, VALIDATION, TEST)]
             rows.append((gene_class, len(chosen), *(round(float(n)) for n in people)))
     return pd.DataFrame(rows, columns=["gene_class", "genes", "train", "validation", "test"])
+
+
+def _families_together(
+    order: npt.NDArray[np.int64], families: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
+    """An order of people in which each family stands where its first member stood."""
+    if families is None:
+        return order
+    _, first, member = np.unique(families[order], return_index=True, return_inverse=True)
+    return order[np.argsort(first[member], kind="stable")]
+
+
+def _nearest_cut(order: npt.NDArray[np.int64], families: npt.NDArray[np.int64] | None, n: int) -> int:
+    """The number nearest to ``n`` after which an order of people can be cut without dividing a family."""
+    if families is None or n == 0:
+        return int(n)
+    changes = np.flatnonzero(np.diff(families[order])) + 1
+    cuts = np.array([0, *changes, len(order)])
+    return int(cuts[np.argmin(np.abs(cuts - n))])
 
 
 def _check_rule(

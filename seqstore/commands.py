@@ -144,6 +144,7 @@ def parser_of(command: Command, prog: str | None = None) -> Parser:
         options: dict[str, Any] = {"help": texts.get(name)}
         if parameter.kind is not parameter.KEYWORD_ONLY:
             many = {"type": str, "nargs": "+"} if hints[name] == list[str] else {"type": hints[name]}
+            many |= {} if required else {"nargs": "?", "default": parameter.default}
             parser.add_argument(name, **many, **options)
             continue
         if hints[name] is bool:

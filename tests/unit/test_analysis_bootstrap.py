@@ -57,30 +57,46 @@ def test_resampling_draws_n_of_n() -> None:
 
 
 def coverage(
-    *, genes: int, people: int, mean: float, spread: float, shared: float, copies: int = 1
+    *,
+    genes: int,
+    people: int,
+    mean: float,
+    spread: float,
+    shared: float,
+    copies: int = 1,
+    better: float | None = None,
+    runs: int = 300,
 ) -> tuple[float, float]:
     """How often the 95% interval holds the true mean r, and its width over its true one (3.92 SD).
 
-    ``shared`` is the share of the variance of prediction and of expression that is common to all genes;
-    each gene stands there ``copies`` times, in one block.
+    ``shared`` is the share of the variance of predictions and of expression that is common to all genes;
+    each gene stands there ``copies`` times, in one block. With ``better`` it is the interval of the difference
+    of a second method, whose r is higher by that much, whose errors are half those of the first.
     """
     rng = np.random.default_rng(11)
     hits, widths, means = [], [], []
     block = np.repeat(np.arange(genes), copies)
-    for _ in range(300):
-        rho = np.clip(rng.normal(mean, spread, size=(genes, 1)), -0.95, 0.95)
-        common = np.sqrt(shared) * rng.normal(size=(2, 1, people))
-        own = np.sqrt(1 - shared) * rng.normal(size=(2, genes, people))
-        x, noise = common + own
-        y = rho * x + np.sqrt(1 - rho**2) * noise
-        x, y = np.repeat(x, copies, axis=0), np.repeat(y, copies, axis=0)
-        counted = np.ones(x.shape, dtype=bool)
-        r = weighted_pearson(np.ones((1, people)), x, y, counted)[0]
-        draws = weighted_pearson(resampled(people, 400, rng), x, y, counted)
-        low, high = mean_interval(r, draws, block, rng)
-        hits.append(low <= mean <= high)
+
+    def noise() -> npt.NDArray[np.float64]:
+        common, own = rng.normal(size=(1, people)), rng.normal(size=(genes, people))
+        return np.asarray(np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
+
+    for _ in range(runs):
+        rho = np.clip(rng.normal(mean, spread, size=(genes, 1)), -0.85, 0.85)
+        measured, error = noise(), noise()
+        weights = resampled(people, 400, rng)
+        r, draws = [], []
+        for extra in (0.0,) if better is None else (0.0, better):
+            x = (rho + extra) * measured + np.sqrt((1 - (rho + extra) ** 2) / 2) * (error + noise())
+            x, y = np.repeat(x, copies, axis=0), np.repeat(measured, copies, axis=0)
+            counted = np.ones(x.shape, dtype=bool)
+            r.append(weighted_pearson(np.ones((1, people)), x, y, counted)[0])
+            draws.append(weighted_pearson(weights, x, y, counted))
+        of_r, of_draws = (r[0], draws[0]) if better is None else (r[1] - r[0], draws[1] - draws[0])
+        low, high = mean_interval(of_r, of_draws, block, rng)
+        hits.append(low <= (mean if better is None else better) <= high)
         widths.append(high - low)
-        means.append(r.mean())
+        means.append(of_r.mean())
     return float(np.mean(hits)), float(np.mean(widths) / (3.92 * np.std(means)))
 
 
@@ -92,13 +108,34 @@ def coverage(
         {"genes": 20, "people": 60, "mean": 0.3, "spread": 0.2, "shared": 0.0},
         {"genes": 20, "people": 60, "mean": 0.3, "spread": 0.2, "shared": 0.4},
         {"genes": 1, "people": 80, "mean": 0.4, "spread": 0.0, "shared": 0.0},
+        {"genes": 20, "people": 60, "mean": 0.2, "spread": 0.1, "shared": 0.0, "better": 0.1},
+        {"genes": 20, "people": 60, "mean": 0.2, "spread": 0.1, "shared": 0.4, "better": 0.0},
     ],
-    ids=["noise", "noise in blocks", "signal", "signal, co-expressed", "one gene"],
+    ids=[
+        "noise",
+        "noise in blocks",
+        "signal",
+        "signal, co-expressed",
+        "one gene",
+        "difference",
+        "difference, co-expressed",
+    ],
 )
 def test_intervals_cover_at_about_their_nominal_rate(case: dict[str, float]) -> None:
     hit, width = coverage(**case)  # type: ignore[arg-type]
     assert 0.90 <= hit <= 0.985
     assert 0.85 <= width <= 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("better", [None, 0.05], ids=["mean", "difference"])
+@pytest.mark.parametrize("shared", [0.0, 0.3])
+def test_intervals_cover_with_many_co_expressed_genes(better: float | None, shared: float) -> None:
+    hit, width = coverage(
+        genes=100, people=80, mean=0.25, spread=0.15, shared=shared, better=better, copies=2, runs=1000
+    )
+    assert 0.92 <= hit <= 0.975  # 1,000 runs: the rate is known to 0.014
+    assert 0.9 <= width <= 1.15
 
 
 def test_an_interval_of_genes_that_share_nothing_is_that_of_the_genes() -> None:

@@ -9,13 +9,15 @@ import pytest
 import xarray as xr
 from analysis_datasets import store_of
 
-from analysis.splits import (
+from analysis.gene_classes import (
     classes_by_contig,
     classes_by_share,
     classes_from_table,
-    counts_of,
-    split_people,
+    rest_unseen,
+    sampled,
+    unseen_apart,
 )
+from analysis.splits import counts_of, listed_people, split_people, training_subsets
 from seqstore.errors import InputError
 
 
@@ -86,7 +88,7 @@ def test_classes_from_a_table(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("gene\tgene_class\ngene9\tunseen\n", "no gene 'gene9': there is gene0, gene1, gene2"),
-        ("gene\tgene_class\ngene1\tyri_split\n", "gene gene1 has no gene class 'yri_split'"),
+        ("gene\tgene_class\ngene1\tfin_split\n", "gene gene1 has no gene class 'fin_split'"),
         ("gene\tgene_class\ngene1\tunseen\ngene1\tunseen\n", "more than once"),
         ("gene\tkind\ngene1\tunseen\n", "needs columns gene and gene_class"),
     ],
@@ -193,3 +195,99 @@ def test_a_store_without_populations() -> None:
     store = store_of(["chr1"], 20).drop_vars(["population", "superpopulation"])
     with pytest.raises(InputError, match="build it with a sample table"):
         split_people(store, ["population_split"], test_population="FIN")
+
+
+def test_a_number_of_genes_is_drawn_by_label() -> None:
+    store = genes_on(chr1=30, chr2=10, chr3=10)
+    classes = ["random_split"] * 30 + ["unseen"] * 20
+    drawn = sampled(store, classes, {"random_split": 5, "unseen": 3}, seed=1)
+    assert [drawn.count(name) for name in ("random_split", "unseen", "unused")] == [5, 3, 42]
+    turned = sampled(
+        store.isel(gene=slice(None, None, -1)), classes[::-1], {"random_split": 5, "unseen": 3}, seed=1
+    )
+    assert drawn == turned[::-1]
+    assert drawn != sampled(store, classes, {"random_split": 5, "unseen": 3}, seed=2)
+    rest = rest_unseen(store, classes, drawn)
+    assert rest.count("unseen") == 17
+    assert not any(a == "unseen" and b != "unused" for a, b in zip(rest, drawn, strict=True))
+    # A contig on which a gene is trained is not untouched.
+    classes[-1] = drawn[-1] = "random_split"
+    assert rest_unseen(store, classes, drawn).count("unseen") == 10 - drawn[30:40].count("unseen")
+    with pytest.raises(InputError, match="40 genes of class unseen: give from 1 up to its 19 genes"):
+        sampled(store, classes, {"unseen": 40})
+
+
+def test_unseen_genes_near_a_trained_one_are_unused() -> None:
+    # Windows are 1,000 bases long.
+    store = store_of(["chr1"] * 4 + ["chr2"], 5, tss=[10_000, 10_999, 9_000, 30_000, 10_000])
+    classes, n = unseen_apart(store, ["random_split", "unseen", "unseen", "unseen", "unseen"])
+    assert classes == ["random_split", "unused", "unseen", "unseen", "unseen"]
+    assert n == 1
+    assert unseen_apart(store, ["unseen"] * 5) == (["unseen"] * 5, 0)
+
+
+def test_families_are_kept_together() -> None:
+    store = store_of(["chr1"], 100)
+    families = np.arange(100) // 4
+    for options in ({}, {"fold": (1, 5)}, {"per_gene": True}):
+        for seed in range(5):
+            split = split_people(store, ["random_split"], families=families, seed=seed, **options)  # type: ignore[arg-type]
+            roles = split["split"].values[0].reshape(25, 4)
+            assert (roles == roles[:, :1]).all()
+            assert (roles == 3).sum() == 20
+            assert (roles == 2).sum() == 4
+            assert split.attrs["families"] == "kept together"
+    folds = [split_people(store, ["random_split"], families=families, fold=(i, 3)) for i in range(3)]
+    tested = np.stack([fold["split"].values[0] == 3 for fold in folds])
+    np.testing.assert_array_equal(tested.sum(axis=0), 1)
+    alone = split_people(store, ["random_split"], families=np.arange(100))
+    np.testing.assert_array_equal(alone["split"], split_people(store, ["random_split"])["split"])
+
+
+def test_people_as_listed(tmp_path: Path) -> None:
+    store = store_of(["chr1"] * 2, 20)
+    (tmp_path / "test.txt").write_text("person003\n\nperson001\n")
+    test = listed_people(store, tmp_path / "test.txt")
+    assert np.flatnonzero(test).tolist() == [1, 3]
+    validation = np.arange(20) < 3
+    split = split_people(store, ["random_split", "unseen"], test_people=test, validation_people=validation)
+    assert people_with(split, "gene0", 3) == {"person001", "person003"}
+    assert people_with(split, "gene0", 2) == {"person000", "person002"}
+    assert split["split"].values[1].tolist() == [3] * 20
+    assert split.attrs["test_share"] == "people as listed"
+    (tmp_path / "test.txt").write_text("person003\nnobody\n")
+    with pytest.raises(InputError, match="no individual 'nobody'"):
+        listed_people(store, tmp_path / "test.txt")
+    (tmp_path / "test.txt").write_text("\n")
+    with pytest.raises(InputError, match="names nobody"):
+        listed_people(store, tmp_path / "test.txt")
+
+
+@pytest.mark.parametrize("per_gene", [False, True])
+def test_subsets_of_the_training_people_are_nested(per_gene: bool) -> None:
+    store = store_of(["chr1"] * 3, 103)
+    split = split_people(store, ["random_split", "unseen", "random_split"], per_gene=per_gene)
+    subsets = training_subsets(split, [0.2, 0.6, 0.4], per_gene=per_gene, seed=3)
+    whole = split["split"].values
+    train = [subset["split"].values == 1 for subset in subsets]
+    n = (whole[0] == 1).sum()
+    assert [of[0].sum() for of in train] == [int(0.2 * n), int(0.6 * n), int(0.4 * n)]
+    assert (train[0] <= train[2]).all()
+    assert (train[2] <= train[1]).all()
+    assert (train[1] <= (whole == 1)).all()
+    for subset in subsets:
+        np.testing.assert_array_equal(subset["split"].values >= 2, whole >= 2)
+        np.testing.assert_array_equal(subset["gene_class"], split["gene_class"])
+    assert (train[0][0] == train[0][2]).all() != per_gene
+    assert subsets[0].attrs["training_share"] == 0.2
+    turned = training_subsets(split.isel(individual=slice(None, None, -1)), [0.2], per_gene=per_gene, seed=3)[
+        0
+    ]
+    assert people_with(turned, "gene0", 1) == people_with(subsets[0], "gene0", 1)
+    for shares, message in (
+        ([1.2], "training share 1.2"),
+        ([0.3, 0.3], "different"),
+        ([0.001], "leaves nobody"),
+    ):
+        with pytest.raises(InputError, match=message):
+            training_subsets(split, shares)
