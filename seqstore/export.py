@@ -10,17 +10,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import zarr
-from scipy import stats
 from tqdm import tqdm
 from zarr.codecs import ZstdCodec
 
 from seqstore.errors import InputError
-from seqstore.expression import standardise
 from seqstore.layout import open_group
 from seqstore.locations import is_url, place_of
-from seqstore.onehot import one_hot
 from seqstore.outputs import check_folder, written_aside
 from seqstore.reader import HaplotypeReader
+from seqstore.scales import percentiles, z_scores
 from seqstore.splits import TEST, TRAIN, VALIDATION, open_split
 from seqstore.store import check_store, open_store
 
@@ -132,9 +130,10 @@ def _export_hdf5(
     if assay is not None and assay not in assays:
         raise InputError(f"assay: {store} has no {assay!r}; it has {', '.join(assays)}")
     expression = ds["expression"].sel(assay=assay or assays[0]).transpose("gene", "individual").values
-    z = standardise(expression, np.isfinite(expression))
+    known = np.isfinite(expression)
+    z, percentile = z_scores(expression, known).astype(np.float32), percentiles(expression, known)
     chosen = np.ones_like(expression, dtype=bool) if wanted is None else wanted
-    measured = chosen if unmeasured else chosen & np.isfinite(expression)
+    measured = chosen if unmeasured else chosen & known
     if not measured.any():
         raise InputError(
             f"{store}: expression of none of the {chosen.sum()} rows is measured; write them with --unmeasured"
@@ -158,19 +157,8 @@ def _export_hdf5(
             ("ancestries", population[cells[:, 1]]),
         ):
             file.create_dataset(name, data=[str(label) for label in labels], dtype=text, maxshape=(None,))
-        for name, values in (("Y", expression), ("Z", z), ("P", _percentiles(expression))):
+        for name, values in (("Y", expression), ("Z", z), ("P", percentile)):
             file.create_dataset(name, data=values[tuple(cells.T)], maxshape=(None,))
         for first in tqdm(range(0, n, _ROWS), "exporting", unit=f"{_ROWS} rows", disable=None):
             rows = cells[first : first + _ROWS]
-            windows = reader.read(rows[:, 0], rows[:, 1])
-            sequences[first : first + len(rows)] = one_hot(windows, dtype=np.float16)
-
-
-def _percentiles(expression: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """For each gene, the share in percent of its measured people whose expression is as low; NaN = not measured."""
-    found = np.full(expression.shape, np.nan)
-    for percentile, values in zip(found, expression, strict=True):
-        known = np.isfinite(values)
-        if known.any():
-            percentile[known] = stats.percentileofscore(values[known], values[known])
-    return found
+            sequences[first : first + len(rows)] = reader.one_hot(*rows.T, dtype=np.float16)

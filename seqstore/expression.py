@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from seqstore.bed import is_bed, read_phenotypes
@@ -123,21 +122,6 @@ def count_matches(genes: pd.DataFrame, table: pd.DataFrame, rows: Sequence[int])
         else:
             rules["id_without_version"] += 1
     return dict(rules)
-
-
-def standardise(expression: npt.NDArray[np.floating], fit: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """z-scores of expression with the mean and standard deviation (ddof 0) of some individuals only.
-
-    ``expression`` (..., individual), NaN = not measured; ``fit`` (..., individual), who the mean and
-    the deviation come from. A gene that does not vary among those, or has none, is NaN.
-    """
-    values = np.asarray(expression, dtype=np.float64)
-    used = fit & np.isfinite(values)
-    n = used.sum(axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(used, values, 0.0).sum(axis=-1, keepdims=True) / n
-        sd = np.sqrt(np.where(used, (values - mean) ** 2, 0.0).sum(axis=-1, keepdims=True) / n)
-        return np.where(sd > 1e-12 * np.abs(mean), (values - mean) / sd, np.nan).astype(np.float32)
 
 
 def _read_expression_table(path: Path) -> pd.DataFrame:

@@ -17,7 +17,7 @@ def z_scores(expression: Floats, fit: npt.NDArray[np.bool_]) -> npt.NDArray[np.f
     n = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
     mean = np.where(chosen, expression, 0.0).sum(axis=1, keepdims=True, dtype=np.float64) / n
     sd = np.sqrt(np.where(chosen, (expression - mean) ** 2, 0.0).sum(axis=1, keepdims=True) / n)
-    varies = sd > 1e-9 * np.maximum(1.0, np.abs(mean))
+    varies = sd > 1e-9 * np.abs(mean)
     return np.asarray((expression - mean) / np.where(varies, sd, np.nan))
 
 

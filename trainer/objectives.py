@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seqstore.expression import standardise
+from seqstore.scales import percentiles, z_scores
 
 Expression = npt.NDArray[np.float32]
 People = npt.NDArray[np.bool_]
@@ -45,7 +45,7 @@ class _Regression:
 
     def targets(self, expression: Expression, fit: People) -> Expression:
         """Expression, or z-scores with mean and deviation of ``fit``."""
-        z = standardise(expression, fit)
+        z = z_scores(expression, fit).astype(np.float32)
         # A gene that does not vary among them teaches nothing, whatever the scale.
         return z if self.scale == "z" else np.where(np.isnan(z), np.float32(np.nan), expression)
 
@@ -106,7 +106,7 @@ class PairClassification:
 
     def targets(self, expression: Expression, fit: People) -> Expression:
         """Percentiles of expression among ``fit``, 0 to 100."""
-        return percentiles(expression, fit)
+        return percentiles(expression, fit).astype(np.float32)
 
     def is_usable(self, target: npt.NDArray[np.float32]) -> bool:
         """With one pair at least that is far enough apart."""
@@ -125,21 +125,6 @@ class PairClassification:
 def smape(prediction: Tensor, target: Tensor, epsilon: float) -> Tensor:
     """2 |f - y| / (|f| + |y| + epsilon), elementwise."""
     return 2 * (prediction - target).abs() / (prediction.abs() + target.abs() + epsilon)
-
-
-def percentiles(expression: Expression, fit: People) -> Expression:
-    """The percentile of each value (gene, individual) among the values of ``fit``, NaN = unknown.
-
-    As scipy's percentileofscore: half of equal values count as lower.
-    """
-    found = np.full(expression.shape, np.nan, dtype=np.float32)
-    for values, chosen, of_gene in zip(expression, fit, found, strict=True):
-        known = np.isfinite(values)
-        among = np.sort(values[chosen & known])
-        if len(among) and among[0] < among[-1]:
-            lower, not_higher = (np.searchsorted(among, values[known], side) for side in ("left", "right"))
-            of_gene[known] = 50 / len(among) * (lower + not_higher + (lower < not_higher))
-    return found
 
 
 def _differences(values: Tensor) -> Tensor:

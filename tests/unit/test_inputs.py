@@ -13,12 +13,13 @@ import pytest
 
 from seqstore.contigs import canonical_build, pseudoautosomal_regions, reconcile
 from seqstore.errors import InputError
-from seqstore.expression import match_genes, read_expression, standardise
+from seqstore.expression import match_genes, read_expression
 from seqstore.genes import read_genes, strip_version
 from seqstore.genotypes import ABSENT, open_genotypes
 from seqstore.individuals import read_individuals
 from seqstore.nucleotides import decode
 from seqstore.reference import Reference
+from seqstore.scales import z_scores
 from seqstore.tables import as_coordinate
 from tests.conftest import Cohort, write_vcf
 
@@ -132,11 +133,11 @@ def test_expression_reads_missing_values_and_versions(tmp_path: Path) -> None:
 def test_z_scores_use_the_fitted_people_only() -> None:
     expression = np.array([[1.0, 3.0, 100.0, np.nan], [2.0, 2.0, 5.0, 1.0], [np.nan, 4.0, 1.0, 2.0]])
     fit = np.array([True, True, False, True])
-    z = standardise(expression, np.broadcast_to(fit, expression.shape))
+    z = z_scores(expression, np.broadcast_to(fit, expression.shape))
     np.testing.assert_allclose(z[0], [-1, 1, 98, np.nan])
     np.testing.assert_allclose(z[1, :3], (expression[1, :3] - 5 / 3) / np.std([2, 2, 1]), rtol=1e-6)
     assert np.isnan(z[2, 0])
-    constant = standardise(np.array([[7.1, 7.1, 3.0]]), np.array([[True, True, False]]))
+    constant = z_scores(np.array([[7.1, 7.1, 3.0]]), np.array([[True, True, False]]))
     assert np.isnan(constant).all()
 
 
