@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -217,14 +217,17 @@ class TaskBatches:
         """How many epochs of the first task so many steps are; 0 without tasks."""
         return next((order.epoch(step) for order in self._orders.values()), 0.0)
 
-    def validation(self, name: str, n: int) -> list[TaskBatch]:
-        """The first ``n`` validation examples of a task, unshifted on the + strand, in batches of equal weight."""
-        numbers, at_once = self._data[name].examples("valid")[:n], self._at_once[name]
-        terms = max(1, self._data[name].n_terms(numbers))
+    def validation(self, name: str, n: int, *, rank: int = 0, n_ranks: int = 1) -> Iterator[TaskBatch]:
+        """The first ``n`` validation examples of a task, unshifted on the + strand: one process's batches of them.
+
+        Their weights say how much each counts in the mean over all ``n``.
+        """
+        data, at_once = self._data[name], self._at_once[name]
+        numbers = data.examples("valid")[:n]
+        terms = max(1, data.n_terms(numbers))
         parts = [numbers[i : i + at_once] for i in range(0, len(numbers), at_once)]
-        return [
-            self._batch(name, part, False, 0, self._data[name].n_terms(part) / terms, 0) for part in parts
-        ]
+        for part in parts[rank::n_ranks]:  # one by one: the tracks of an example are megabytes
+            yield self._batch(name, part, False, 0, data.n_terms(part) / terms, 0)
 
     def _batch(
         self, name: str, numbers: Numbers, reverse: bool, shift: int, weight: float, seed: int

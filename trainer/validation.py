@@ -83,7 +83,8 @@ def validate_tasks(
     """The weighted sum of the tasks' losses on their validation examples, which are divided among processes."""
     found = 0.0
     for task in config.tasks:
-        for batch in batches.validation(task.name, task.validation)[fabric.global_rank :: fabric.world_size]:
+        mine = {"rank": fabric.global_rank, "n_ranks": fabric.world_size}
+        for batch in batches.validation(task.name, task.validation, **mine):
             found += task.weight * batch.weight * float(passes.task_loss(batch, data[task.name]))
     return total(fabric, [found])[0]
 
