@@ -7,8 +7,11 @@ variants with MAF >= 0.05 among them, genotypes and expression standardised on t
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +20,20 @@ import xarray as xr
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from analysis.dosage import fill_missing
+from analysis.blup import blup
+from analysis.bslmm import bslmm
+from analysis.dosage import dosages_of, fill_missing
+from analysis.elastic_net import enet, lasso
 from analysis.labels import labels_of
-from seqstore.dosage import dosage_of
+from seqstore.errors import InputError
 from seqstore.splits import TRAIN
 
 FloatArray = npt.NDArray[np.float64]
 Method = Callable[[FloatArray, FloatArray, int], FloatArray]
 
 MIN_PEOPLE = 10  # fewer training people than this cannot be divided into folds of any use
-CV_FOLDS = 5
 WEIGHT_COLUMNS = ["method", "gene", "variant_id", "contig", "position", "ref", "alt", "weight"]
 GENE_COLUMNS = ["method", "gene", "n_people", "n_variants", "n_weights", "intercept", "note"]
-MAX_ITERATIONS = 100_000  # windows in strong LD need more than 10,000 at the smallest penalties
 
 
 def top1(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
@@ -45,23 +49,7 @@ def top1(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
     return weights
 
 
-def enet(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
-    """Weights of the elastic net with mixing 0.5, its penalty chosen by 5-fold cross-validation.
-
-    Shapes as in ``top1``. The penalty is the best of 100 in the cross-validation (``lambda.min``); the
-    folds are shuffled by ``seed``. Source: PrediXcan (Gamazon et al. 2015) and FUSION ``enet``:
-    ``cv.glmnet(alpha = .5, nfold = 5)``. Penalties at which coordinate descent stops early give a
-    ConvergenceWarning each.
-    """
-    from sklearn.linear_model import ElasticNetCV
-    from sklearn.model_selection import KFold
-
-    folds = KFold(CV_FOLDS, shuffle=True, random_state=seed)
-    model = ElasticNetCV(l1_ratio=0.5, cv=folds, max_iter=MAX_ITERATIONS).fit(genotype, expression)
-    return np.asarray(model.coef_, dtype=np.float64)
-
-
-METHODS: dict[str, Method] = {"top1": top1, "enet": enet}
+METHODS: dict[str, Method] = {"top1": top1, "lasso": lasso, "enet": enet, "blup": blup, "bslmm": bslmm}
 
 
 @dataclass(frozen=True)
@@ -73,6 +61,11 @@ class Model:
     n_people: int
     n_variants: int  # that passed the MAF filter
     note: str = ""
+
+    @property
+    def n_weights(self) -> int:
+        """How many weights are not 0."""
+        return int(np.count_nonzero(self.weights))
 
 
 @dataclass(frozen=True)
@@ -152,66 +145,106 @@ def fit_baselines(
 
     Args:
         expression: (gene, individual), NaN = not measured (``expression_of``).
-        variants: the store's variants.
-        split: (gene, individual), 1 = train.
+        variants: the store's variants, of the same individuals.
+        split: (gene, individual) of the same genes and individuals, 1 = train.
         methods: names in ``METHODS``.
         maf: smallest minor allele frequency among the gene's training people.
         length: bases of a narrower window round the TSS; default the window as built.
-        seed: of the cross-validation folds, the same for every gene.
+        seed: of the cross-validation folds and of Markov chains, the same for every gene.
         jobs: processes.
+
+    Raises:
+        InputError: genes or individuals of the three differ, or no gene has training people.
     """
+    expression, split = (table.transpose("gene", "individual") for table in (expression, split))
     genes, people = labels_of(expression, "gene"), labels_of(expression, "individual")
-    train = split.transpose("gene", "individual").values == TRAIN
-    trained = np.flatnonzero((train & np.isfinite(expression.values)).any(axis=1)).tolist()
-    windows: dict[int, xr.Dataset] = {}
+    _check_aligned(expression, variants, split)
+    train = split.values == TRAIN
+    if not train.any():
+        raise InputError("the split has no training people for any gene: there is nothing to fit")
+    trained = (train & np.isfinite(expression.values)).any(axis=1)
+    rows: dict[int, list[tuple[Any, ...]]] = {
+        number: [
+            (name, genes[number], 0, 0, 0, np.nan, "not measured in training people") for name in methods
+        ]
+        for number in np.flatnonzero(train.any(axis=1) & ~trained).tolist()
+    }
+    number_of = {gene: number for number, gene in enumerate(genes)}
+    fitting: deque[tuple[int, xr.Dataset]] = deque()  # genes handed out, in whose order results come
+    options = {"methods": list(methods), "maf": maf, "seed": seed}
 
     def tasks() -> Iterator[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]]:
-        for number in trained:
-            window = dosage_of(variants, genes[number], length=length)
-            dosage = window["dosage"].values
-            windows[number] = window.drop_vars("dosage")
-            options = {"methods": list(methods), "maf": maf, "seed": seed}
-            yield delayed(fit_gene)(dosage, expression.values[number], train[number], **options)
+        for gene, window in dosages_of(variants, np.array(genes)[trained], length=length):
+            number = number_of[gene]
+            fitting.append((number, window.drop_vars("dosage")))
+            yield delayed(fit_gene)(
+                window["dosage"].values, expression.values[number], train[number], **options
+            )
 
     prediction = np.full((len(methods), len(genes), len(people)), np.nan, dtype=np.float32)
-    weights, rows = [pd.DataFrame(columns=WEIGHT_COLUMNS)], []
+    weights: dict[int, pd.DataFrame] = {}
     fitted = Parallel(n_jobs=jobs, return_as="generator")(tasks())
-    progress = tqdm(trained, desc="genes", unit="gene", disable=None)
-    for number, (models, predicted) in zip(progress, fitted, strict=True):
+    for models, predicted in tqdm(fitted, total=int(trained.sum()), desc="genes", unit="gene", disable=None):
+        number, window = fitting.popleft()
         prediction[:, number] = predicted
-        window = windows.pop(number)
-        for name, model in models.items():
-            weights.append(_weight_table(name, genes[number], window, model))
-            size = (model.n_people, model.n_variants, int(np.count_nonzero(model.weights)))
-            rows.append((name, genes[number], *size, model.intercept, model.note))
-    weights = [table for table in weights if len(table)] or weights[:1]
+        weights[number] = _weight_table(genes[number], window, models)
+        rows[number] = [
+            (name, genes[number], m.n_people, m.n_variants, m.n_weights, m.intercept, m.note)
+            for name, m in models.items()
+        ]
+    tables = [weights[number] for number in sorted(weights) if len(weights[number])]
     return Baselines(
         prediction=xr.DataArray(
             prediction,
             dims=("method", "gene", "individual"),
             coords={"method": list(methods), "gene": genes, "individual": people},
         ),
-        weights=pd.concat(weights, ignore_index=True),
-        genes=pd.DataFrame(rows, columns=GENE_COLUMNS),
+        weights=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WEIGHT_COLUMNS),
+        genes=pd.DataFrame([row for number in sorted(rows) for row in rows[number]], columns=GENE_COLUMNS),
     )
 
 
-def _weight_table(method: str, gene: str, window: xr.Dataset, model: Model) -> pd.DataFrame:
-    """The non-zero weights of one model, in ``WEIGHT_COLUMNS``."""
-    chosen = np.flatnonzero(model.weights)
-    columns = {name: window[name].values[chosen] for name in WEIGHT_COLUMNS[2:-1]}
-    return pd.DataFrame({"method": method, "gene": gene, **columns, "weight": model.weights[chosen]})
+def _check_aligned(expression: xr.DataArray, variants: xr.Dataset, split: xr.DataArray) -> None:
+    """Raise an InputError unless variants and split are of the individuals, and the split of the genes, of expression."""
+    tables = {"variants": (variants, ["individual"]), "split": (split, ["individual", "gene"])}
+    for what, (table, dims) in tables.items():
+        for dim in dims:
+            pairs = zip_longest(labels_of(table, dim), labels_of(expression, dim))
+            for place, (theirs, ours) in enumerate(pairs):
+                if theirs != ours:
+                    raise InputError(
+                        f"{dim} {place} of {what} is {theirs!r}, that of expression {ours!r}: give both the same "
+                        f"{dim}s in the same order"
+                    )
+
+
+def _weight_table(gene: str, window: xr.Dataset, models: dict[str, Model]) -> pd.DataFrame:
+    """The non-zero weights of a gene's models, in ``WEIGHT_COLUMNS``."""
+    chosen = [np.flatnonzero(model.weights) for model in models.values()]
+    variant = np.concatenate(chosen)
+    return pd.DataFrame(
+        {
+            "method": np.repeat(list(models), [len(one) for one in chosen]),
+            "gene": gene,
+            **{name: window[name].values[variant] for name in WEIGHT_COLUMNS[2:-1]},
+            "weight": np.concatenate(
+                [m.weights[one] for m, one in zip(models.values(), chosen, strict=True)]
+            ),
+        }
+    )
 
 
 def _fit(method: Method, genotype: FloatArray, expression: FloatArray, seed: int) -> tuple[FloatArray, str]:
-    """Standardised weights, and a note if some of the fits behind them stopped before they converged."""
+    """Standardised weights, and a note if the method did not converge."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         weights = method(genotype, expression, seed)
-    stopped = sum(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    notes = []
     for warning in caught:
-        if not issubclass(warning.category, ConvergenceWarning):
+        if issubclass(warning.category, ConvergenceWarning):
+            notes.append(f"did not converge: {warning.message}")
+        else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return weights, f"{stopped} fits did not converge" if stopped else ""
+    return weights, "; ".join(notes)
