@@ -9,13 +9,10 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 from joblib import Parallel, delayed
 from tqdm import tqdm
@@ -25,15 +22,15 @@ from analysis.bslmm import bslmm
 from analysis.dosage import dosages_of, fill_missing
 from analysis.elastic_net import enet, lasso
 from analysis.labels import labels_of
+from analysis.linear_models import Baselines, Collected, Model
 from seqstore.errors import InputError
 from seqstore.splits import TRAIN
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 Method = Callable[[FloatArray, FloatArray, int], FloatArray]
 
 MIN_PEOPLE = 10  # fewer training people than this cannot be divided into folds of any use
-WEIGHT_COLUMNS = ["method", "gene", "variant_id", "contig", "position", "ref", "alt", "weight"]
-GENE_COLUMNS = ["method", "gene", "n_people", "n_variants", "n_weights", "intercept", "note"]
 
 
 def top1(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
@@ -52,35 +49,10 @@ def top1(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
 METHODS: dict[str, Method] = {"top1": top1, "lasso": lasso, "enet": enet, "blup": blup, "bslmm": bslmm}
 
 
-@dataclass(frozen=True)
-class Model:
-    """A linear model of one gene: expression = intercept + dosage @ weights."""
-
-    weights: FloatArray  # (variant,), per ALT allele
-    intercept: float
-    n_people: int
-    n_variants: int  # that passed the MAF filter
-    note: str = ""
-
-    @property
-    def n_weights(self) -> int:
-        """How many weights are not 0."""
-        return int(np.count_nonzero(self.weights))
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Fitted baselines of a store."""
-
-    prediction: xr.DataArray  # (method, gene, individual) float32, NaN where the gene was not trained
-    weights: pd.DataFrame  # one row a non-zero weight
-    genes: pd.DataFrame  # one row a method and gene: people, variants, intercept, and why it is constant
-
-
 def fit_gene(
     dosage: npt.NDArray[np.floating],
     expression: FloatArray,
-    train: npt.NDArray[np.bool_],
+    train: BoolArray,
     *,
     methods: Sequence[str],
     maf: float = 0.05,
@@ -95,7 +67,7 @@ def fit_gene(
             one has it.
         methods: names in ``METHODS``.
         maf: smallest minor allele frequency among the people fitted on.
-        seed: of the cross-validation folds.
+        seed: of the cross-validation folds and Markov chains.
 
     Returns:
         The models by method, and predictions (method, individual). With fewer than ``MIN_PEOPLE``, or
@@ -106,9 +78,8 @@ def fit_gene(
     filled = fill_missing(dosage, fit)
     measured = expression[fit]
     mean, sd = measured.mean(), measured.std()
-    frequency = filled[fit].mean(axis=0) / 2
-    common = np.minimum(frequency, 1 - frequency) >= maf
     centre, scale = filled[fit].mean(axis=0), filled[fit].std(axis=0)
+    common = np.minimum(centre, 2 - centre) / 2 >= maf
     common &= scale > 1e-9  # everyone heterozygous: common, but it cannot predict
     note = ""
     if n < MIN_PEOPLE:
@@ -148,90 +119,70 @@ def fit_baselines(
         variants: the store's variants, of the same individuals.
         split: (gene, individual) of the same genes and individuals, 1 = train.
         methods: names in ``METHODS``.
-        maf: smallest minor allele frequency among the gene's training people.
+        maf: smallest minor allele frequency among the gene's training people; 0 = any that varies.
         length: bases of a narrower window round the TSS; default the window as built.
-        seed: of the cross-validation folds and of Markov chains, the same for every gene.
+        seed: of the cross-validation folds and Markov chains, the same for every gene.
         jobs: processes.
 
     Raises:
-        InputError: genes or individuals of the three differ, or no gene has training people.
+        InputError: as for ``measured_training_people``.
     """
-    expression, split = (table.transpose("gene", "individual") for table in (expression, split))
-    genes, people = labels_of(expression, "gene"), labels_of(expression, "individual")
-    _check_aligned(expression, variants, split)
-    train = split.values == TRAIN
-    if not train.any():
-        raise InputError("the split has no training people for any gene: there is nothing to fit")
-    trained = (train & np.isfinite(expression.values)).any(axis=1)
-    rows: dict[int, list[tuple[Any, ...]]] = {
-        number: [
-            (name, genes[number], 0, 0, 0, np.nan, "not measured in training people") for name in methods
-        ]
-        for number in np.flatnonzero(train.any(axis=1) & ~trained).tolist()
-    }
+    expression, fit = measured_training_people(expression, variants, split)
+    genes = labels_of(expression, "gene")
     number_of = {gene: number for number, gene in enumerate(genes)}
+    trained = [genes[number] for number in np.flatnonzero(fit.any(axis=1))]
+    collected = Collected(methods, expression)
+    for number in np.flatnonzero((split == TRAIN).any("individual").values & ~fit.any(axis=1)):
+        collected.leave_out(int(number), "not measured in training people")
     fitting: deque[tuple[int, xr.Dataset]] = deque()  # genes handed out, in whose order results come
-    options = {"methods": list(methods), "maf": maf, "seed": seed}
 
     def tasks() -> Iterator[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]]:
-        for gene, window in dosages_of(variants, np.array(genes)[trained], length=length):
+        options = {"methods": list(methods), "maf": maf, "seed": seed}
+        for gene, window in dosages_of(variants, trained, length=length):
             number = number_of[gene]
             fitting.append((number, window.drop_vars("dosage")))
             yield delayed(fit_gene)(
-                window["dosage"].values, expression.values[number], train[number], **options
+                window["dosage"].values, expression.values[number], fit[number], **options
             )
 
-    prediction = np.full((len(methods), len(genes), len(people)), np.nan, dtype=np.float32)
-    weights: dict[int, pd.DataFrame] = {}
     fitted = Parallel(n_jobs=jobs, return_as="generator")(tasks())
-    for models, predicted in tqdm(fitted, total=int(trained.sum()), desc="genes", unit="gene", disable=None):
-        number, window = fitting.popleft()
-        prediction[:, number] = predicted
-        weights[number] = _weight_table(genes[number], window, models)
-        rows[number] = [
-            (name, genes[number], m.n_people, m.n_variants, m.n_weights, m.intercept, m.note)
-            for name, m in models.items()
-        ]
-    tables = [weights[number] for number in sorted(weights) if len(weights[number])]
-    return Baselines(
-        prediction=xr.DataArray(
-            prediction,
-            dims=("method", "gene", "individual"),
-            coords={"method": list(methods), "gene": genes, "individual": people},
-        ),
-        weights=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=WEIGHT_COLUMNS),
-        genes=pd.DataFrame([row for number in sorted(rows) for row in rows[number]], columns=GENE_COLUMNS),
-    )
+    for models, predicted in tqdm(fitted, total=len(trained), desc="genes", unit="gene", disable=None):
+        collected.add(*fitting.popleft(), models, predicted)
+    return collected.baselines()
 
 
-def _check_aligned(expression: xr.DataArray, variants: xr.Dataset, split: xr.DataArray) -> None:
-    """Raise an InputError unless variants and split are of the individuals, and the split of the genes, of expression."""
-    tables = {"variants": (variants, ["individual"]), "split": (split, ["individual", "gene"])}
-    for what, (table, dims) in tables.items():
-        for dim in dims:
-            pairs = zip_longest(labels_of(table, dim), labels_of(expression, dim))
-            for place, (theirs, ours) in enumerate(pairs):
-                if theirs != ours:
-                    raise InputError(
-                        f"{dim} {place} of {what} is {theirs!r}, that of expression {ours!r}: give both the same "
-                        f"{dim}s in the same order"
-                    )
+def measured_training_people(
+    expression: xr.DataArray, variants: xr.Dataset, split: xr.DataArray
+) -> tuple[xr.DataArray, BoolArray]:
+    """Expression (gene, individual), and who of them trains each gene: training people whose expression is not NaN.
 
-
-def _weight_table(gene: str, window: xr.Dataset, models: dict[str, Model]) -> pd.DataFrame:
-    """The non-zero weights of a gene's models, in ``WEIGHT_COLUMNS``."""
-    chosen = [np.flatnonzero(model.weights) for model in models.values()]
-    variant = np.concatenate(chosen)
-    return pd.DataFrame(
-        {
-            "method": np.repeat(list(models), [len(one) for one in chosen]),
-            "gene": gene,
-            **{name: window[name].values[variant] for name in WEIGHT_COLUMNS[2:-1]},
-            "weight": np.concatenate(
-                [m.weights[one] for m, one in zip(models.values(), chosen, strict=True)]
-            ),
-        }
-    )
+    Raises:
+        InputError: variants and split are not of the individuals of expression, or the split not of its genes,
+            in the same order; or no gene has training people whose expression is measured.
+    """
+    expression = expression.transpose("gene", "individual")
+    tables: list[tuple[str, xr.Dataset | xr.DataArray, str]] = [
+        ("variants", variants, "individual"),
+        ("split", split, "individual"),
+        ("split", split, "gene"),
+    ]
+    for what, table, dim in tables:
+        pairs = zip_longest(labels_of(table, dim), labels_of(expression, dim))
+        for place, (theirs, ours) in enumerate(pairs):
+            if theirs != ours:
+                raise InputError(
+                    f"{dim} {place} of {what} is {theirs!r}, that of expression {ours!r}: give both the same "
+                    f"{dim}s in the same order"
+                )
+    train = split.transpose("gene", "individual").values == TRAIN
+    if not train.any():
+        raise InputError("the split has no training people for any gene; there is nothing to fit")
+    fit: BoolArray = train & np.isfinite(expression.values)
+    if not fit.any():
+        raise InputError(
+            "no gene's expression is measured in its training people; choose another split or assay"
+        )
+    return expression, fit
 
 
 def _fit(method: Method, genotype: FloatArray, expression: FloatArray, seed: int) -> tuple[FloatArray, str]:
