@@ -30,7 +30,7 @@ def window(
         latent[number] = ld * latent[number - 1] + np.sqrt(1 - ld**2) * latent[number]
     dosage = (latent > rng.uniform(-1, 1, size=(p, 1, 1))).sum(axis=-1).T.astype(float)
     genotype = standardised((dosage + imputed * rng.normal(size=dosage.shape))[:, dosage.std(axis=0) > 0.2])
-    expression = genotype[:, [0, -1]] @ [0.5, -0.4] + rng.normal(size=n)
+    expression = genotype[:, [0, -1]] @ [0.5, 0.4] + rng.normal(size=n)
     return genotype, standardised(expression)
 
 
