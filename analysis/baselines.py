@@ -7,29 +7,30 @@ variants with MAF >= 0.05 among them, genotypes and expression standardised on t
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import xarray as xr
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from analysis.dosage import fill_missing
+from analysis.blup import blup
+from analysis.bslmm import bslmm
+from analysis.dosage import dosages_of, fill_missing
+from analysis.elastic_net import enet, lasso
 from analysis.labels import labels_of
-from seqstore.dosage import dosage_of
+from analysis.linear_models import Baselines, Collected, Model
+from seqstore.errors import InputError
 from seqstore.splits import TRAIN
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 Method = Callable[[FloatArray, FloatArray, int], FloatArray]
 
 MIN_PEOPLE = 10  # fewer training people than this cannot be divided into folds of any use
-CV_FOLDS = 5
-WEIGHT_COLUMNS = ["method", "gene", "variant_id", "contig", "position", "ref", "alt", "weight"]
-GENE_COLUMNS = ["method", "gene", "n_people", "n_variants", "n_weights", "intercept", "note"]
-MAX_ITERATIONS = 100_000  # windows in strong LD need more than 10,000 at the smallest penalties
 
 
 def top1(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
@@ -45,49 +46,13 @@ def top1(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
     return weights
 
 
-def enet(genotype: FloatArray, expression: FloatArray, seed: int) -> FloatArray:
-    """Weights of the elastic net with mixing 0.5, its penalty chosen by 5-fold cross-validation.
-
-    Shapes as in ``top1``. The penalty is the best of 100 in the cross-validation (``lambda.min``); the
-    folds are shuffled by ``seed``. Source: PrediXcan (Gamazon et al. 2015) and FUSION ``enet``:
-    ``cv.glmnet(alpha = .5, nfold = 5)``. Penalties at which coordinate descent stops early give a
-    ConvergenceWarning each.
-    """
-    from sklearn.linear_model import ElasticNetCV
-    from sklearn.model_selection import KFold
-
-    folds = KFold(CV_FOLDS, shuffle=True, random_state=seed)
-    model = ElasticNetCV(l1_ratio=0.5, cv=folds, max_iter=MAX_ITERATIONS).fit(genotype, expression)
-    return np.asarray(model.coef_, dtype=np.float64)
-
-
-METHODS: dict[str, Method] = {"top1": top1, "enet": enet}
-
-
-@dataclass(frozen=True)
-class Model:
-    """A linear model of one gene: expression = intercept + dosage @ weights."""
-
-    weights: FloatArray  # (variant,), per ALT allele
-    intercept: float
-    n_people: int
-    n_variants: int  # that passed the MAF filter
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Fitted baselines of a store."""
-
-    prediction: xr.DataArray  # (method, gene, individual) float32, NaN where the gene was not trained
-    weights: pd.DataFrame  # one row a non-zero weight
-    genes: pd.DataFrame  # one row a method and gene: people, variants, intercept, and why it is constant
+METHODS: dict[str, Method] = {"top1": top1, "lasso": lasso, "enet": enet, "blup": blup, "bslmm": bslmm}
 
 
 def fit_gene(
     dosage: npt.NDArray[np.floating],
     expression: FloatArray,
-    train: npt.NDArray[np.bool_],
+    train: BoolArray,
     *,
     methods: Sequence[str],
     maf: float = 0.05,
@@ -102,7 +67,7 @@ def fit_gene(
             one has it.
         methods: names in ``METHODS``.
         maf: smallest minor allele frequency among the people fitted on.
-        seed: of the cross-validation folds.
+        seed: of the cross-validation folds and Markov chains.
 
     Returns:
         The models by method, and predictions (method, individual). With fewer than ``MIN_PEOPLE``, or
@@ -113,9 +78,8 @@ def fit_gene(
     filled = fill_missing(dosage, fit)
     measured = expression[fit]
     mean, sd = measured.mean(), measured.std()
-    frequency = filled[fit].mean(axis=0) / 2
-    common = np.minimum(frequency, 1 - frequency) >= maf
     centre, scale = filled[fit].mean(axis=0), filled[fit].std(axis=0)
+    common = np.minimum(centre, 2 - centre) / 2 >= maf
     common &= scale > 1e-9  # everyone heterozygous: common, but it cannot predict
     note = ""
     if n < MIN_PEOPLE:
@@ -152,66 +116,86 @@ def fit_baselines(
 
     Args:
         expression: (gene, individual), NaN = not measured (``expression_of``).
-        variants: the store's variants.
-        split: (gene, individual), 1 = train.
+        variants: the store's variants, of the same individuals.
+        split: (gene, individual) of the same genes and individuals, 1 = train.
         methods: names in ``METHODS``.
-        maf: smallest minor allele frequency among the gene's training people.
+        maf: smallest minor allele frequency among the gene's training people; 0 = any that varies.
         length: bases of a narrower window round the TSS; default the window as built.
-        seed: of the cross-validation folds, the same for every gene.
+        seed: of the cross-validation folds and Markov chains, the same for every gene.
         jobs: processes.
+
+    Raises:
+        InputError: as for ``measured_training_people``.
     """
-    genes, people = labels_of(expression, "gene"), labels_of(expression, "individual")
-    train = split.transpose("gene", "individual").values == TRAIN
-    trained = np.flatnonzero((train & np.isfinite(expression.values)).any(axis=1)).tolist()
-    windows: dict[int, xr.Dataset] = {}
+    expression, fit = measured_training_people(expression, variants, split)
+    genes = labels_of(expression, "gene")
+    number_of = {gene: number for number, gene in enumerate(genes)}
+    trained = [genes[number] for number in np.flatnonzero(fit.any(axis=1))]
+    collected = Collected(methods, expression)
+    for number in np.flatnonzero((split == TRAIN).any("individual").values & ~fit.any(axis=1)):
+        collected.leave_out(int(number), "not measured in training people")
+    fitting: deque[tuple[int, xr.Dataset]] = deque()  # genes handed out, in whose order results come
 
     def tasks() -> Iterator[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]]:
-        for number in trained:
-            window = dosage_of(variants, genes[number], length=length)
-            dosage = window["dosage"].values
-            windows[number] = window.drop_vars("dosage")
-            options = {"methods": list(methods), "maf": maf, "seed": seed}
-            yield delayed(fit_gene)(dosage, expression.values[number], train[number], **options)
+        options = {"methods": list(methods), "maf": maf, "seed": seed}
+        for gene, window in dosages_of(variants, trained, length=length):
+            number = number_of[gene]
+            fitting.append((number, window.drop_vars("dosage")))
+            yield delayed(fit_gene)(
+                window["dosage"].values, expression.values[number], fit[number], **options
+            )
 
-    prediction = np.full((len(methods), len(genes), len(people)), np.nan, dtype=np.float32)
-    weights, rows = [pd.DataFrame(columns=WEIGHT_COLUMNS)], []
     fitted = Parallel(n_jobs=jobs, return_as="generator")(tasks())
-    progress = tqdm(trained, desc="genes", unit="gene", disable=None)
-    for number, (models, predicted) in zip(progress, fitted, strict=True):
-        prediction[:, number] = predicted
-        window = windows.pop(number)
-        for name, model in models.items():
-            weights.append(_weight_table(name, genes[number], window, model))
-            size = (model.n_people, model.n_variants, int(np.count_nonzero(model.weights)))
-            rows.append((name, genes[number], *size, model.intercept, model.note))
-    weights = [table for table in weights if len(table)] or weights[:1]
-    return Baselines(
-        prediction=xr.DataArray(
-            prediction,
-            dims=("method", "gene", "individual"),
-            coords={"method": list(methods), "gene": genes, "individual": people},
-        ),
-        weights=pd.concat(weights, ignore_index=True),
-        genes=pd.DataFrame(rows, columns=GENE_COLUMNS),
-    )
+    for models, predicted in tqdm(fitted, total=len(trained), desc="genes", unit="gene", disable=None):
+        collected.add(*fitting.popleft(), models, predicted)
+    return collected.baselines()
 
 
-def _weight_table(method: str, gene: str, window: xr.Dataset, model: Model) -> pd.DataFrame:
-    """The non-zero weights of one model, in ``WEIGHT_COLUMNS``."""
-    chosen = np.flatnonzero(model.weights)
-    columns = {name: window[name].values[chosen] for name in WEIGHT_COLUMNS[2:-1]}
-    return pd.DataFrame({"method": method, "gene": gene, **columns, "weight": model.weights[chosen]})
+def measured_training_people(
+    expression: xr.DataArray, variants: xr.Dataset, split: xr.DataArray
+) -> tuple[xr.DataArray, BoolArray]:
+    """Expression (gene, individual), and who of them trains each gene: training people whose expression is not NaN.
+
+    Raises:
+        InputError: variants and split are not of the individuals of expression, or the split not of its genes,
+            in the same order; or no gene has training people whose expression is measured.
+    """
+    expression = expression.transpose("gene", "individual")
+    tables: list[tuple[str, xr.Dataset | xr.DataArray, str]] = [
+        ("variants", variants, "individual"),
+        ("split", split, "individual"),
+        ("split", split, "gene"),
+    ]
+    for what, table, dim in tables:
+        pairs = zip_longest(labels_of(table, dim), labels_of(expression, dim))
+        for place, (theirs, ours) in enumerate(pairs):
+            if theirs != ours:
+                raise InputError(
+                    f"{dim} {place} of {what} is {theirs!r}, that of expression {ours!r}: give both the same "
+                    f"{dim}s in the same order"
+                )
+    train = split.transpose("gene", "individual").values == TRAIN
+    if not train.any():
+        raise InputError("the split has no training people for any gene; there is nothing to fit")
+    fit: BoolArray = train & np.isfinite(expression.values)
+    if not fit.any():
+        raise InputError(
+            "no gene's expression is measured in its training people; choose another split or assay"
+        )
+    return expression, fit
 
 
 def _fit(method: Method, genotype: FloatArray, expression: FloatArray, seed: int) -> tuple[FloatArray, str]:
-    """Standardised weights, and a note if some of the fits behind them stopped before they converged."""
+    """Standardised weights, and a note if the method did not converge."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         weights = method(genotype, expression, seed)
-    stopped = sum(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    notes = []
     for warning in caught:
-        if not issubclass(warning.category, ConvergenceWarning):
+        if issubclass(warning.category, ConvergenceWarning):
+            notes.append(f"did not converge: {warning.message}")
+        else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return weights, f"{stopped} fits did not converge" if stopped else ""
+    return weights, "; ".join(notes)

@@ -44,11 +44,12 @@ def dosage_of(
     alleles = records["variant_allele"].values.astype(object)
     record, allele = np.nonzero(alleles[:, 1:] != "")
     calls = records["call_genotype"].transpose("variant", "individual", "haplotype").values[record]
-    dosage = (calls == (allele + 1)[:, None, None]).sum(axis=-1, dtype=np.float32)
+    carried = calls == (allele + 1)[:, None, None]
+    dosage = carried[..., 0].astype(np.float32) + carried[..., 1]
     dosage[calls[..., 1] == ABSENT] *= haploid
-    dosage[(calls == MISSING).any(axis=-1)] = np.nan
+    dosage[(calls[..., 0] == MISSING) | (calls[..., 1] == MISSING)] = np.nan
     skipped = records["call_skipped"].transpose("variant", "individual", "haplotype").values[record]
-    n_skipped = (skipped & (calls == (allele + 1)[:, None, None])).sum(axis=(1, 2))
+    n_skipped = (skipped & carried).sum(axis=(1, 2))
     return xr.Dataset(
         {"dosage": (("individual", "variant"), dosage.T)},
         coords={

@@ -7,11 +7,14 @@ import pytest
 import xarray as xr
 from analysis_datasets import random_cohort
 from scipy import stats
-from sklearn.linear_model import ElasticNetCV
-from sklearn.model_selection import KFold
+from sklearn.linear_model import ElasticNetCV, Ridge
+from sklearn.model_selection import PredefinedSplit
 
-from analysis.baselines import METHODS, Baselines, fit_baselines, fit_gene
+from analysis.baselines import METHODS, fit_baselines, fit_gene
+from analysis.dosage import dosages_of
 from analysis.expression import expression_of
+from analysis.linear_models import Baselines
+from analysis.reml import reml
 from analysis.splits import split_people
 from seqstore.dosage import dosage_of
 from seqstore.errors import InputError
@@ -23,12 +26,12 @@ def cohort(**options: float) -> tuple[xr.DataArray, xr.Dataset, xr.DataArray, np
     return expression_of(store), variants, split, causal
 
 
-def test_both_methods_find_the_planted_variant() -> None:
+def test_every_method_finds_the_planted_variant() -> None:
     expression, variants, split, causal = cohort(n_people=400)
-    fitted = fit_baselines(expression, variants, split)
+    fitted = fit_baselines(expression, variants, split, methods=list(METHODS))
     for number, gene in enumerate(expression["gene"].values):
         planted = f"rs{number * 20 + causal[number]}"
-        for method in ("top1", "enet"):
+        for method in METHODS:
             weights = fitted.weights[(fitted.weights["method"] == method) & (fitted.weights["gene"] == gene)]
             assert weights.loc[weights["weight"].abs().idxmax(), "variant_id"] == planted
             test = split.sel(gene=gene).values == 3
@@ -49,19 +52,39 @@ def test_top1_is_the_least_squares_line_of_the_best_variant() -> None:
     np.testing.assert_allclose(predicted[0], line.intercept + line.slope * dosage[:, causal[0]], rtol=1e-10)
 
 
-def test_enet_is_scikit_learns_on_standardised_training_people() -> None:
+@pytest.mark.parametrize(("method", "l1_ratio"), [("enet", 0.5), ("lasso", 1.0)])
+def test_penalised_weights_are_scikit_learns_on_standardised_training_people(
+    method: str, l1_ratio: float
+) -> None:
     expression, variants, split, _ = cohort(n_genes=1)
     dosage = dosage_of(variants, "gene0")["dosage"].values.astype(float)
     train = split.values[0] == 1
     y = expression.values[0]
-    models, predicted = fit_gene(dosage, y, train, methods=["enet"], seed=7)
+    models, predicted = fit_gene(dosage, y, train, methods=[method], seed=7)
     centre, scale = dosage[train].mean(axis=0), dosage[train].std(axis=0)
     mean, sd = y[train].mean(), y[train].std()
-    direct = ElasticNetCV(l1_ratio=0.5, cv=KFold(5, shuffle=True, random_state=7), max_iter=100_000)
+    folds = np.random.default_rng(7).permutation(np.arange(train.sum()) % 5)
+    direct = ElasticNetCV(l1_ratio=l1_ratio, cv=PredefinedSplit(folds), max_iter=100_000, tol=1e-10)
     direct.fit((dosage[train] - centre) / scale, (y[train] - mean) / sd)
     expected = mean + sd * direct.predict((dosage - centre) / scale)
-    np.testing.assert_allclose(predicted[0], expected, rtol=1e-9)
-    np.testing.assert_allclose(models["enet"].weights, direct.coef_ * sd / scale, rtol=1e-9)
+    np.testing.assert_allclose(predicted[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(models[method].weights, direct.coef_ * sd / scale, atol=1e-5)
+
+
+def test_blup_is_ridge_regression_with_the_ratio_of_reml() -> None:
+    expression, variants, split, _ = cohort(n_genes=1)
+    dosage = dosage_of(variants, "gene0")["dosage"].values.astype(float)
+    train = split.values[0] == 1
+    y = expression.values[0]
+    _, predicted = fit_gene(dosage, y, train, methods=["blup"])
+    centre, scale = dosage[train].mean(axis=0), dosage[train].std(axis=0)
+    mean, sd = y[train].mean(), y[train].std()
+    genotype = (dosage - centre) / scale
+    h2 = reml(genotype[train], (y[train] - mean) / sd, constrained=True).h2
+    ridge = Ridge(alpha=genotype.shape[1] * (1 - h2) / h2, fit_intercept=False)
+    ridge.fit(genotype[train], (y[train] - mean) / sd)
+    assert 0.1 < h2 < 0.9
+    np.testing.assert_allclose(predicted[0], mean + sd * ridge.predict(genotype), rtol=1e-8)
 
 
 def test_prediction_is_intercept_plus_weights_of_the_tables() -> None:
@@ -125,6 +148,7 @@ def test_genes_that_cannot_be_fitted_are_constant_or_absent() -> None:
     assert (prediction[3] == prediction[3, 0]).all()
     notes = fitted.genes[fitted.genes["method"] == "enet"].set_index("gene")["note"]
     assert notes.to_dict() == {
+        "gene0": "not measured in training people",
         "gene1": "only 5 training people",
         "gene2": "expression does not vary",
         "gene3": "no variant with MAF >= 0.05",
@@ -132,18 +156,67 @@ def test_genes_that_cannot_be_fitted_are_constant_or_absent() -> None:
     assert fitted.weights.empty
 
 
-def test_nothing_to_train_gives_empty_tables() -> None:
-    expression, variants, split, _ = cohort(n_genes=1)
-    fitted = fit_baselines(expression, variants, xr.full_like(split, 3))
-    assert np.isnan(fitted.prediction.values).all()
-    assert len(fitted.weights) == len(fitted.genes) == 0
+def test_genes_that_nobody_trains_are_left_out() -> None:
+    expression, variants, split, _ = cohort(n_genes=2)
+    unseen = split.copy(data=np.where(np.arange(2)[:, None] == 1, 3, split.values))
+    fitted = fit_baselines(expression, variants, unseen)
+    assert np.isnan(fitted.prediction.values[:, 1]).all()
+    assert set(fitted.genes["gene"]) == set(fitted.weights["gene"]) == {"gene0"}
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    expression, variants, split, _ = cohort(n_genes=2, n_people=30)
+    with pytest.raises(InputError, match="the split has no training people for any gene"):
+        fit_baselines(expression, variants, xr.full_like(split, 3))
+    with pytest.raises(InputError, match="no gene's expression is measured in its training people"):
+        fit_baselines(expression.where(split != 1), variants, split)
+    backwards = split.isel(individual=slice(None, None, -1))
+    with pytest.raises(
+        InputError, match="individual 0 of split is 'person029', that of expression 'person000'"
+    ):
+        fit_baselines(expression, variants, backwards)
+    with pytest.raises(InputError, match="individual 29 of variants is None, that of expression 'person029'"):
+        fit_baselines(expression, variants.isel(individual=slice(29)), split)
+    with pytest.raises(InputError, match="gene 1 of split is None, that of expression 'gene1'"):
+        fit_baselines(expression, variants, split[:1])
+    with pytest.raises(InputError, match="no gene 'gene1': there is gene0"):
+        fit_baselines(expression, variants.isel(gene=slice(1)), split)
 
 
 def test_fits_that_stop_early_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("analysis.baselines.MAX_ITERATIONS", 2)
+    monkeypatch.setattr("analysis.elastic_net.MAX_SEARCHES", 1)
     expression, variants, split, _ = cohort(n_genes=1)
     fitted = fit_baselines(expression, variants, split, methods=["enet"])
-    assert "fits did not converge" in fitted.genes["note"].item()
+    assert "did not converge: " in fitted.genes["note"].item()
+    assert "fits stopped early" in fitted.genes["note"].item()
+
+
+def test_without_a_frequency_threshold_every_variant_counts_that_varies() -> None:
+    rng = np.random.default_rng(0)
+    dosage = rng.binomial(2, np.repeat([0.005, 0.4], 30), size=(80, 60)).astype(float)
+    y = dosage[:, 40] + rng.normal(size=80)
+    train = np.arange(80) < 60
+    models, predicted = fit_gene(dosage, y, train, methods=["top1", "lasso", "enet", "blup"], maf=0.0)
+    n_varying = int((dosage[train].std(axis=0) > 0).sum())
+    assert 30 < n_varying < 60
+    assert {model.n_variants for model in models.values()} == {n_varying}
+    assert np.isfinite(predicted).all()
+
+
+@pytest.mark.parametrize("bytes_at_once", [1, 20_000, 2**30])
+@pytest.mark.parametrize("length", [None, 100])
+def test_dosages_that_are_read_together_are_those_of_each_gene(
+    monkeypatch: pytest.MonkeyPatch, bytes_at_once: int, length: int | None
+) -> None:
+    monkeypatch.setattr("analysis.dosage.BYTES_AT_ONCE", bytes_at_once)
+    _, variants, _ = random_cohort(n_genes=5)
+    # Windows share variants, are not in the order of the genes, and one has none.
+    variants["gene_variant_start"] = "gene", np.array([50, 0, 30, 70, 10])
+    variants["gene_variant_stop"] = "gene", np.array([80, 40, 60, 70, 20])
+    read = dict(dosages_of(variants, ["gene0", "gene1", "gene3", "gene4"], length=length))
+    assert list(read) == ["gene1", "gene4", "gene0", "gene3"]
+    for gene, window in read.items():
+        xr.testing.assert_identical(window, dosage_of(variants, gene, length=length))
 
 
 def test_processes_give_the_same() -> None:
@@ -154,7 +227,7 @@ def test_processes_give_the_same() -> None:
 
 
 def test_method_names() -> None:
-    assert list(METHODS) == ["top1", "enet"]
+    assert list(METHODS) == ["top1", "lasso", "enet", "blup", "bslmm"]
 
 
 def test_one_of_several_assays_must_be_named() -> None:
