@@ -22,13 +22,15 @@ demo: setup
 	$(BIN)/seqstore build --config demo/cohort/build.yaml --store demo/store.zarr
 	$(BIN)/python -m analysis split demo/store.zarr --name main --test-population YRI \
 		--random-contigs chr1 chr2 --population-contigs chr3 chr4 --unseen-contigs chr5 chr6 chr7 chr8
-	$(BIN)/python -m analysis baselines demo/store.zarr --split main --output demo/baselines --jobs 2
+	$(BIN)/python -m analysis baselines demo/store.zarr --split main --methods top1,enet,blup,pcs \
+		--output demo/baselines --jobs 2
 	$(BIN)/python trainer/fit.py --config configs/demo.yaml --output demo/run
 	$(BIN)/python trainer/predict.py demo/run
 	$(BIN)/python trainer/fit.py --config configs/demo_enformer.yaml --output demo/run_enformer
 	$(BIN)/python -m analysis evaluate demo/store.zarr --split main --output demo/evaluation \
 		--negative-controls negative_control --predictions \
-		pairwise_regression=demo/run/predictions.zarr enet=demo/baselines/enet.zarr top1=demo/baselines/top1.zarr
+		pairwise_regression=demo/run/predictions.zarr enet=demo/baselines/enet.zarr \
+		blup=demo/baselines/blup.zarr top1=demo/baselines/top1.zarr pcs=demo/baselines/pcs.zarr
 	cp demo/evaluation/summary.tsv demo/summary.tsv
 
 test: setup
