@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-PAIRS = 4  # every sweep draws one for so many variants
+VARIANTS_PER_PAIR = 4  # a sweep draws one pair for so many variants,
+MAX_PAIRS = 100  # and at most so many
 SCALED_STEPS = 10
 FIXED_STEPS = 3
 _FAST = {"reassoc", "contract", "nsz"}  # sums in any order
@@ -138,7 +139,7 @@ def _draw_pairs(
     large, small, log_pi = variances(chain.place, n_variants, data.scale)
     odds, tau = _log_odds(log_pi), chain.place[3]
     choices, weight = (small, large), np.empty(4)
-    for _ in range((n_variants + PAIRS - 1) // PAIRS):
+    for _ in range(min(MAX_PAIRS, 1 + n_variants // VARIANTS_PER_PAIR)):
         i = rng.integers(0, n_variants)
         j = data.partners[i, rng.integers(0, n_partners)]
         x, y = data.columns[i], data.columns[j]
