@@ -105,10 +105,11 @@ def matched(table: pd.DataFrame, window: xr.Dataset) -> pd.DataFrame:
                 continue
             ref, alt = refs[number], alts[number]
             notes: tuple[str, ...] = ()
-            if {effect, other} == {ref.translate(_COMPLEMENT), alt.translate(_COMPLEMENT)} != {ref, alt}:
-                ref, alt, notes = ref.translate(_COMPLEMENT), alt.translate(_COMPLEMENT), (STRAND,)
-            elif ref.translate(_COMPLEMENT) == alt:
+            turned = [allele.translate(_COMPLEMENT)[::-1] for allele in (ref, alt)]
+            if turned[0] == alt:
                 notes = (AMBIGUOUS,)
+            elif {effect, other} == set(turned):
+                (ref, alt), notes = turned, (STRAND,)
             if (effect, other) == (alt, ref):
                 found = number, 1.0, notes
             elif (effect, other) == (ref, alt):

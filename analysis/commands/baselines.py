@@ -92,7 +92,7 @@ def baselines(
         fitted = predict_from_fusion(
             import_fusion, expression, variants, labels["split"], models=names or None, per=weights_per
         )
-        _write(folder, fitted, attrs | {"weights": import_fusion})
+        _write(folder, fitted, attrs | {"weights": import_fusion}, imported=True)
         return
     measured_training_people(expression, variants, labels["split"])  # before anything is written
     attrs |= {"maf": maf, "seed": seed, "length": length or int(dataset.attrs["length"])}
@@ -109,7 +109,7 @@ def baselines(
         print(f"{ANCESTRY}: {n_predicted} of {len(predicted)} genes trained; {folder / ANCESTRY}.zarr")
 
 
-def _write(folder: Path, fitted: Baselines, attrs: dict[str, Any]) -> None:
+def _write(folder: Path, fitted: Baselines, attrs: dict[str, Any], *, imported: bool = False) -> None:
     """Write the tables and predictions of every method, and print how many genes it has."""
     for method in fitted.prediction["method"].values.tolist():
         for table, stem in ((fitted.weights, "weights"), (fitted.genes, "genes")):
@@ -118,11 +118,21 @@ def _write(folder: Path, fitted: Baselines, attrs: dict[str, Any]) -> None:
                 rows.to_csv(path, sep="\t", index=False, float_format="%.9g")
         _write_predictions(folder, method, fitted.prediction.sel({"method": method}), attrs)
         rows = fitted.genes[fitted.genes["method"] == method]
-        trained, constant = int((rows["n_people"] > 0).sum()), int((rows["n_weights"] == 0).sum())
-        n_genes = fitted.prediction.sizes["gene"]
-        print(
-            f"{method}: {trained} of {n_genes} genes trained, {constant} of them constant; {folder / method}.zarr"
+        trained = rows[rows["n_people"] > 0]
+        n_genes, constant = fitted.prediction.sizes["gene"], int((trained["n_weights"] == 0).sum())
+        found = (
+            f", {trained['n_weights'].sum()} of {trained['n_variants'].sum()} variants found"
+            if imported
+            else ""
         )
+        print(
+            f"{method}: {len(trained)} of {n_genes} genes trained, {constant} of them constant{found}; "
+            f"{folder / method}.zarr"
+        )
+        if imported and 2 * trained["n_weights"].sum() < trained["n_variants"].sum():
+            log.warning(
+                "%s: most variants are not in the store; are positions of another genome build?", method
+            )
         stopped = int(rows["note"].str.contains("did not converge").sum())
         if stopped:
             log.warning("%s: did not converge for %d genes (notes in %s.genes.tsv)", method, stopped, method)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
-from analysis_datasets import random_cohort
+from analysis_datasets import random_cohort, save_store
 from scipy import stats
 from sklearn.linear_model import ElasticNetCV, Ridge
 from sklearn.model_selection import PredefinedSplit
+from test_analysis_commands import call, refused
 
 from analysis.baselines import METHODS, fit_baselines, fit_gene
 from analysis.dosage import dosages_of
@@ -16,8 +20,10 @@ from analysis.expression import expression_of
 from analysis.linear_models import Baselines
 from analysis.reml import reml
 from analysis.splits import split_people
+from seqstore import write_split
 from seqstore.dosage import dosage_of
 from seqstore.errors import InputError
+from seqstore.predictions import open_predictions
 
 
 def cohort(**options: float) -> tuple[xr.DataArray, xr.Dataset, xr.DataArray, np.ndarray]:
@@ -239,3 +245,44 @@ def test_one_of_several_assays_must_be_named() -> None:
     with pytest.raises(InputError, match="no assay 'liver': there is LCL, blood"):
         expression_of(both, assay="liver")
     np.testing.assert_array_equal(expression_of(both, assay="blood"), expression_of(store) + 1)
+
+
+def test_command_writes_what_each_method_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset, variants, _ = random_cohort(4)
+    dataset["expression"][0, 3] = np.nan
+    contigs = np.array(["chr1", "chr1", "chr2", "chr1"], dtype=object)
+    store = save_store(tmp_path / "store.zarr", dataset.assign_coords(contig=("gene", contigs)), variants)
+    classes = ("--random-contigs", "chr1", "--unseen-contigs", "chr2")
+    assert call("split", store, "--name", "s", *classes) == 0
+    out = tmp_path / "out"
+    options = ("--methods", "lasso,pcs,blup", "--maf", "0", "--jobs", "2", "--output", out)
+    assert call("baselines", store, "--split", "s", *options) == 0
+    printed = capsys.readouterr().out
+    assert "lasso: 2 of 4 genes trained, 0 of them constant" in printed
+    assert "pcs: 2 of 4 genes trained" in printed
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("blup.genes.tsv", "blup.weights.tsv", "blup.zarr"),
+        *("lasso.genes.tsv", "lasso.weights.tsv", "lasso.zarr", "pcs.zarr"),
+    ]
+    for method in ("lasso", "pcs", "blup"):
+        predicted = open_predictions(out / f"{method}.zarr")
+        assert predicted.attrs["split"] == "s"
+        assert np.isnan(predicted["prediction"].values).all(axis=1).tolist() == [False, False, True, True]
+    rows = pd.read_csv(out / "blup.genes.tsv", sep="\t").set_index("gene")
+    assert rows.loc["gene3", "note"] == "not measured in training people"
+    assert list(rows.index) == ["gene0", "gene1", "gene3"]
+
+
+def test_command_refuses_a_split_without_training_people(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, variants, _ = random_cohort(2, 30)
+    store = save_store(tmp_path / "store.zarr", dataset, variants)
+    write_split(store, "test", split=np.full((2, 30), 3), gene_class=["unseen"] * 2)
+    for methods in ("top1", "pcs", "top1,pcs"):
+        options = ("--split", "test", "--output", tmp_path / "out", "--methods", methods)
+        assert "no training people for any gene" in refused(capsys, "baselines", store, *options)
+    options = ("--split", "test", "--output", tmp_path / "out", "--methods", "top2")
+    message = refused(capsys, "baselines", store, *options)
+    assert "no method 'top2': there is blup, bslmm, enet, lasso, pcs, top1" in message
+    assert not (tmp_path / "out").exists()

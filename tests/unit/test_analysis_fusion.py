@@ -53,7 +53,7 @@ def test_text_exports_predict_as_the_study_did(tmp_path: Path) -> None:
     (tmp_path / "gene0.enet.weights.txt").write_text(
         "snp_1_9800\tG\tA\t 0.500\n"
         "snp_1_9900\tC\tT\t-0.250\n"  # A1 is REF: the sign turns
-        "snp_1_10100\tT\tC\t 0.125\n"  # of the other strand, and swapped? no: A is T there
+        "snp_1_10100\tT\tC\t 0.125\n"  # of the other strand: A is T there
         "snp_1_10000\tTRUE\tA\t 1.000\n"  # T, as R has it; the same on both strands
         "snp_1_10300\tA\tC\t 2.000\n"  # does not vary
         "snp_1_11111\tA\tC\t 3.000\n"  # absent
