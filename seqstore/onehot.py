@@ -143,12 +143,7 @@ def _look_up(
     stop = max(min(n_bases - start, length), first)
     for number in range(len(packed)):
         window, flat = packed[number], out[number]
-        if reverse:
-            flat[4 * (length - first) :] = 0
-            flat[: 4 * (length - stop)] = 0
-        else:
-            flat[: 4 * first] = 0
-            flat[4 * stop :] = 0
+        _clear_beyond(flat, first, stop, reverse)
         at = (start + first) >> 1
         half = (start + first) & 1
         n_pairs = (stop - first) >> 1
@@ -174,6 +169,17 @@ def _look_up(
 
 
 @numba.njit(cache=True, nogil=True)
+def _clear_beyond(
+    flat: Integers, first: int, stop: int, reverse: bool
+) -> None:  # pragma: no cover  (compiled)
+    """Zeros for the bases shown before ``first`` and from ``stop`` on, which are beyond the window."""
+    if reverse:
+        first, stop = len(flat) // 4 - stop, len(flat) // 4 - first
+    flat[: 4 * first] = 0
+    flat[4 * stop :] = 0
+
+
+@numba.njit(cache=True, nogil=True)
 def _single(word: np.uint64) -> np.uint64:  # pragma: no cover  (compiled)
     """A number of 16 bases, without those that have several bits."""
     several = word & (word >> np.uint64(1)) & np.uint64(0x7777777777777777)
@@ -195,12 +201,7 @@ def _spread(
     past_caches = out.nbytes >= MUCH
     for number in range(len(packed)):
         window, flat = packed[number], out[number]
-        if reverse:
-            flat[4 * (length - first) :] = 0
-            flat[: 4 * (length - stop)] = 0
-        else:
-            flat[: 4 * first] = 0
-            flat[4 * stop :] = 0
+        _clear_beyond(flat, first, stop, reverse)
         source, target = window.ctypes.data, flat.ctypes.data
         to, half = first, (start + first) & 1
         at = (start + first) >> 1
