@@ -187,11 +187,13 @@ def measured_training_people(
 
 def _fit(method: Method, genotype: FloatArray, expression: FloatArray, seed: int) -> tuple[FloatArray, str]:
     """Standardised weights, and a note if the method did not converge."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        weights = method(genotype, expression, seed)
+    if not caught:
+        return weights, ""
     from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        weights = method(genotype, expression, seed)
     notes = []
     for warning in caught:
         if issubclass(warning.category, ConvergenceWarning):

@@ -20,12 +20,7 @@ IntArray = npt.NDArray[np.int64]
 TOLERANCE = 1e-9  # of the conditions of optimality, in units of the largest covariance
 DEPENDENT = 1e-10  # a column is a combination of others if less than this share of its variance is its own
 
-_FAST = {
-    "reassoc",
-    "contract",
-    "nsz",
-    "arcp",
-}  # sums in any order, as SIMD needs; infinities stay what they are
+_FAST = {"reassoc", "contract", "nsz", "arcp"}  # sums in any order, as SIMD needs
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
@@ -51,18 +46,14 @@ def weights_of(
         covariance[j] = _dot(columns[j], y) / n
         variance[j] = _dot(columns[j], columns[j]) / n
     tolerance = TOLERANCE * np.abs(covariance).max()
-    gram = np.empty((min(p, 64), p))  # of the variants that were ever in: a row each
+    gram, n_rows = np.empty((min(p, 64), p)), 0  # of the variants that were ever in: a row each
     row_of = np.full(p, -1)
-    n_rows = 0
     weight, gradient = np.zeros(p), covariance.copy()
-    found = np.empty((len(l1s), p))
-    n_stopped = 0
+    found, n_stopped = np.empty((len(l1s), p)), 0
     for number in range(len(l1s)):
         l1, l2 = l1s[number], l2s[number]
-        n_searches = 0
-        while True:
-            moved = False
-            for j in range(p):
+        for search in range(max_searches):
+            for j in range(p):  # a sweep of coordinate descent over those that are in or ought to be
                 if weight[j] == 0 and abs(gradient[j]) <= l1 + tolerance:
                     continue
                 if row_of[j] < 0:
@@ -76,25 +67,17 @@ def weights_of(
                     n_rows += 1
                 pull = gradient[j] + variance[j] * weight[j]
                 new = np.sign(pull) * max(abs(pull) - l1, 0.0) / (variance[j] + l2)
-                moved = moved or (weight[j] == 0)
-                change = new - weight[j]
-                gradient -= change * gram[row_of[j]]
+                gradient -= (new - weight[j]) * gram[row_of[j]]
                 weight[j] = new
-            n_searches += 1
             _solve(gram, row_of, covariance, l1, l2, weight)
             gradient[:] = covariance
             for j in range(p):
                 if weight[j] != 0:
                     gradient -= weight[j] * gram[row_of[j]]
-            worst = 0.0
-            for j in range(p):
-                if weight[j] == 0:
-                    worst = max(worst, abs(gradient[j]) - l1)
-            if worst <= tolerance:
+            if ((np.abs(gradient) <= l1 + tolerance) | (weight != 0)).all():
                 break
-            if n_searches == max_searches:
+            if search == max_searches - 1:
                 n_stopped += 1
-                break
         found[number] = weight
     return found, n_stopped
 
@@ -105,9 +88,8 @@ def _solve(
 ) -> None:
     """Change the weights that are not 0 to the best ones of their signs, or to 0 where the sign would change."""
     support = np.flatnonzero(weight)
-    support = support[
-        np.argsort(-np.abs(weight[support]))
-    ]  # those that may leave come last: less is factored anew
+    # Those that may leave come last, so that little is factored anew.
+    support = support[np.argsort(-np.abs(weight[support]))]
     lower = np.empty((len(support), len(support)))
     factored = 0
     while len(support):
@@ -129,7 +111,7 @@ def _solve(
             ):
                 new = _until_zero(now, best - now)
         else:
-            # Along a combination of columns that is 0 only the size of the weights changes.
+            # Along a combination of columns that is 0 nothing changes but the size of the weights.
             step = np.zeros(size)
             step[:depends] = -lower[depends, :depends]
             _back(lower, step, depends)
@@ -165,6 +147,7 @@ def _objective(
     support: IntArray,
     weight: FloatArray,
 ) -> float:
+    """The objective at the weights of the support, less that at 0."""
     total = 0.0
     for i in range(len(support)):
         row, own = gram[row_of[support[i]]], weight[i]

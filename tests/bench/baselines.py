@@ -8,8 +8,8 @@ variants with MAF >= 0.05 as the study's windows do. 327 people train, 77 test, 
 
 Each method is timed as a user runs it: `python -m analysis baselines --methods METHOD --jobs 2`, from the start of the
 process to the last table, and all of them in one such run. scikit-learn's estimators as they come (ElasticNetCV and
-LassoCV with 5 folds, RidgeCV over 25 penalties) get the same standardised genotypes of --peer-genes genes in 2
-processes, without their reading; their time is extrapolated to all genes. r is that of held-out people, mean over
+LassoCV, RidgeCV over 25 penalties) get the same standardised genotypes and folds of --peer-genes genes in 2 processes,
+without their reading; their time is extrapolated to all genes. r is that of held-out people, mean over
 genes; a constant prediction counts 0. The study's column is its own machine's (its time_trials), genes one by one.
 """
 
@@ -33,6 +33,7 @@ import xarray as xr
 from joblib import Parallel, delayed
 
 from analysis.dosage import dosages_of, fill_missing
+from analysis.elastic_net import CV_FOLDS
 from analysis.expression import expression_of
 from analysis.labels import labels_of
 from seqstore import open_split, open_store, open_variants, write_split
@@ -186,9 +187,9 @@ def _fit_plain(
 ) -> tuple[FloatArray, bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import ElasticNetCV, LassoCV, RidgeCV
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import PredefinedSplit
 
-    folds = KFold(5, shuffle=True, random_state=0)
+    folds = PredefinedSplit(np.random.default_rng(0).permutation(np.arange(train.sum()) % CV_FOLDS))
     model = {
         "lasso": LassoCV(cv=folds),
         "enet": ElasticNetCV(l1_ratio=0.5, cv=folds),
