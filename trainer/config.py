@@ -187,6 +187,14 @@ class FitConfig:
             self.train == "everything" or self.genes_per_step == 0,
             "train: only task heads, which people say nothing about; give genes_per_step: 0",
         )
+        require(
+            self.trunk.reads_sequence or self.start is None,
+            "start: would mix the cached embeddings' trunk with that of another run; leave it out",
+        )
+        require(
+            self.start is None or not getattr(self.trunk, "noise", 0),
+            "trunk.noise: start would overwrite the noisy weights; leave one of them out",
+        )
         of_task = getattr(self.head, "task", None)
         require(
             of_task is None or of_task in names,

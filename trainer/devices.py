@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.strategies.ddp import DDPStrategy
 
 from seqstore.errors import InputError
 from trainer.config import FitConfig
@@ -27,7 +28,7 @@ def launched_fabric(config: FitConfig) -> Fabric:
             precision=config.precision,
             devices=n_here,
             num_nodes=n_processes // n_here,
-            strategy=_strategy(config) if n_processes > 1 else "auto",
+            strategy=_side_by_side(config) if n_processes > 1 else "auto",
         )
     except (RuntimeError, ValueError) as error:
         raise InputError(
@@ -37,9 +38,12 @@ def launched_fabric(config: FitConfig) -> Fabric:
     return fabric
 
 
-def _strategy(config: FitConfig) -> str:
-    """Processes exchange gradients once a step; of several heads the last pass of it uses one."""
-    return "ddp_find_unused_parameters_true" if config.tasks else "ddp"
+def _side_by_side(config: FitConfig) -> DDPStrategy:
+    """Processes exchange gradients once a step, and nothing else: one may have nothing to validate or to predict.
+
+    With tasks, the last pass of a step uses one of several heads.
+    """
+    return DDPStrategy(find_unused_parameters=bool(config.tasks), broadcast_buffers=False)
 
 
 @contextmanager

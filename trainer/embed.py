@@ -52,6 +52,10 @@ def embed(
     asked = dataclasses.replace(
         asked, microbatch=microbatch or asked.microbatch, accelerator=accelerator or asked.accelerator
     )
+    if asked.start is not None:
+        raise InputError(
+            f"{config}: begins from {asked.start}, whose trunk is not the one embedded; leave start out"
+        )
     if not isinstance(asked.trunk, Enformer):
         raise InputError(f"{config}: its trunk is no Enformer, whose embeddings can be cached")
     check_folder(Path(output).parent)
@@ -93,7 +97,7 @@ def _embed(
         **{"store_fingerprint": cohort.identity["store_fingerprint"], "seed": config.seed},
         **{
             "trunk": dataclasses.asdict(trunk_config),
-            "dropout": trunk_config.dropout / 8,
+            "dropout": trunk_config.dropout,
             "bins": bins,
             "dtype": dtype,
         },

@@ -90,7 +90,8 @@ class Embeddings:
         first, stop = int(self._first[gene]), int(self._stop[gene])
         rows = self._array[first:stop] if 4 * len(ids) > stop - first else None
         chosen = self._array.oindex[first + np.asarray(ids)] if rows is None else rows[ids]
-        return np.ascontiguousarray(chosen).reshape(len(ids), -1).view(np.uint8)
+        row = int(np.prod(self._array.shape[1:]))
+        return np.ascontiguousarray(chosen).reshape(len(ids), row).view(np.uint8)
 
     def span(self, shift: int = 0) -> Span:
         """All of it: embeddings cannot be shifted."""

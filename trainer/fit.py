@@ -50,6 +50,9 @@ def fit(config: FitConfig) -> None:
 
     learners = find_learners(cohort, config)
     tasks = open_tasks(config)
+    if config.genes_per_step == 0:  # these choose the checkpoint
+        for task in tasks.values():
+            task.examples("valid")
     start = None if config.start is None else Run(config.start).checkpoint("best")
     run = Run(config.output)
     resuming = run.check(config, cohort.identity)
@@ -127,6 +130,9 @@ def fit(config: FitConfig) -> None:
     def check() -> None:
         """Validate, write what is to be known, and save a checkpoint."""
         model.eval()
+        if n_processes > 1:  # statistics of batch norm that are live: those of the first process count
+            for buffer in module.buffers():
+                torch.distributed.broadcast(buffer, 0)
         found = validate(
             fabric, validating, crops, learners, cohort.expression, objective, both_strands=both_strands
         )
@@ -145,6 +151,10 @@ def fit(config: FitConfig) -> None:
         training.n_windows = training.n_bases = 0
         state.windows += int(windows)
         state.bases += int(bases)
+        if math.isnan(score) and (learners.validation[learners.genes].any() or config.genes_per_step == 0):
+            raise InputError(
+                f"step {state.step}: the model predicts no numbers any more; lower learning_rate, or set clip"
+            )
         if math.isnan(score) or state.best_score is None or score > state.best_score:
             state.best_step = state.step
             state.best_score = None if math.isnan(score) else score

@@ -117,6 +117,8 @@ class SharedTrackHead(nn.Module):
         Raises:
             InputError: it has no such track.
         """
+        if not hasattr(head, "is_of_tracks"):
+            raise InputError(f"head.task: the task {self.task!r} has no tracks; name one of ReferenceTracks")
         if self._track >= head.output.out_features:
             raise InputError(
                 f"head.track: the task {self.task!r} has the tracks 0 to {head.output.out_features - 1}, no "

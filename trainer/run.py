@@ -156,7 +156,7 @@ class Run:
         if last is None:
             return State()
         model.load_state_dict(read_weights(last))
-        optimizer.load_state_dict(torch.load(last / "optimizer.pt", weights_only=True))
+        optimizer.load_state_dict(torch.load(last / "optimizer.pt", map_location="cpu", weights_only=True))
         return _read_state(last)
 
     def save(self, state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -177,7 +177,7 @@ class Run:
     def add(self, metrics: Metrics) -> None:
         """Append a row to metrics.csv."""
         row = metrics.row()
-        new = not self.metrics_path.exists()
+        new = not self.metrics_path.exists() or not self.metrics_path.stat().st_size
         with self.metrics_path.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if new:
@@ -186,7 +186,7 @@ class Run:
 
     def cut_metrics(self, step: int) -> None:
         """Forget the rows of metrics.csv after ``step``: they are written again."""
-        if not self.metrics_path.exists():
+        if not self.metrics_path.exists() or not self.metrics_path.stat().st_size:
             return
         header, *rows = self.metrics_path.read_text().splitlines(keepends=True)
         kept = [row for row in rows if row.endswith("\n") and int(row.split(",", 1)[0]) <= step]

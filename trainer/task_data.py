@@ -70,6 +70,11 @@ class TrackTask:
         self._tracks = Tracks(
             settings.path, length=settings.length, bins=settings.bins, tracks=settings.tracks, margin=margin
         )
+        if self._tracks.length > self._tracks.stored_length:
+            raise InputError(
+                f"tasks.length: {self._tracks.length} bases, but the sequences of {settings.path} have "
+                f"{self._tracks.stored_length}; widen them with convert_tracks.py --reference --length"
+            )
         self.length, self.bins = self._tracks.length, self._tracks.bins
         self.n_outputs = len(self._tracks.tracks)
         if trunk.bins(self.length) * self._tracks.bin_width != self.length:
@@ -210,7 +215,9 @@ class TaskBatches:
             at_once = self._at_once[task.name]
             for part in (mine[i : i + at_once] for i in range(0, len(mine), at_once)):
                 weight = share * data.n_terms(part)
-                found.append(self._batch(task.name, part, reverse, shift, weight, seed + len(found)))
+                found.append(
+                    self._batch(task.name, part, reverse, shift, weight, seed + rank + n_ranks * len(found))
+                )
         return found
 
     def epoch(self, step: int) -> float:

@@ -27,6 +27,8 @@ class TaskHead(Protocol):
 class TracksHead(nn.Module):
     """Tracks of each of the centre bins, as Enformer's own output heads: a linear layer and a softplus."""
 
+    is_of_tracks = True
+
     def __init__(self, channels: int, bins: int, n_tracks: int) -> None:
         super().__init__()
         self.bins = bins

@@ -71,7 +71,7 @@ class Tracks:
         self.path = str(path)
         about = _open(path)
         stored, self.bin_width = int(about.attrs["length"]), int(about.attrs["bin_width"])
-        self.species = str(about.attrs["species"])
+        self.species, self.stored_length = str(about.attrs["species"]), stored
         self.length = stored if length is None else length
         self.bins = self._bins(about.sizes["bin"], bins)
         if margin < 0 or margin % 2:

@@ -20,6 +20,7 @@ from enformer_pytorch import Enformer as EnformerModel
 from lightning.fabric import Fabric
 from safetensors.torch import load_file
 
+import seqstore
 from seqstore.errors import InputError
 from seqstore.predictions import open_predictions
 from tests.conftest import Cohort
@@ -368,3 +369,66 @@ def test_a_run_starts_from_the_weights_of_another(store: str, tmp_path: Path) ->
     best = load_file(Run(tmp_path / "first").checkpoint("best") / "weights.safetensors")
     for name, weight in weights(tmp_path / "second").items():
         assert torch.equal(weight, best[name]), name
+
+
+def test_what_a_task_cannot_do_is_refused_before_anything_is_written(store: str, tmp_path: Path) -> None:
+    task = track_task(tmp_path)
+    keys: dict[str, Any] = {"trunk": BINS_OF_128, "steps": 2}
+    longer = dataclasses.replace(task, length=2 * LENGTH, bins=None)
+    with pytest.raises(
+        InputError, match=r"tasks.length: 1024 bases, but the sequences of .* have 512; widen"
+    ):
+        fit(fit_config(store, tmp_path / "run", tasks=[longer], **keys))
+    mpra = mpra_task(tmp_path)
+    with pytest.raises(InputError, match=r"head.task: the task 'mpra' has no tracks"):
+        fit(
+            fit_config(
+                store, tmp_path / "run", tasks=[mpra], head=TrackHead(task="mpra", bins=1, track=0), **keys
+            )
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_gives_no_numbers_is_not_the_best(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the run; the checkpoint that was the best stays."""
+    config = fit_config(store, tmp_path / "run", steps=6, validate_every=2)
+    predicted, calls = Passes.predict, []
+
+    def diverged(passes: Passes, *args: Any, **options: Any) -> Any:
+        calls.append(1)
+        values = predicted(passes, *args, **options)
+        return values * np.nan if len(calls) > 2 * 2 else values  # two genes a validation
+
+    monkeypatch.setattr(Passes, "predict", diverged)
+    with pytest.raises(InputError, match="step 6: the model predicts no numbers any more"):
+        fit(config)
+    assert Run(tmp_path / "run").checkpoint("best").exists()
+    assert Run(tmp_path / "run").checkpoint("last").name == "step_00000004"
+
+
+def test_a_process_may_have_nothing_to_validate(store: str, tmp_path: Path) -> None:
+    """The other one does not wait for it."""
+    roles = np.zeros((4, 24), dtype=np.int8)
+    roles[0, :12], roles[0, 12:20] = 1, 2
+    seqstore.write_split(store, "one", split=roles, gene_class=["random_split", *["unused"] * 3])
+    config = fit_config(store, tmp_path / "whole", steps=2, split="one")
+    Run(tmp_path / "whole").create(config, {})
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [
+        *torchrun,
+        str(ROOT / "trainer" / "fit.py"),
+        "--config",
+        str(tmp_path / "whole" / "config.yaml"),
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--output", str(tmp_path / "run")],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    assert [row["step"] for row in rows(tmp_path / "run")] == ["2"]
